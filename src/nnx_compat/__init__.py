@@ -1,0 +1,55 @@
+"""One piece of code, unchanged, on every Flax release that ships NNX.
+
+    >>> import nnx_compat as nc
+    >>> model = nc.nnx.Linear(3, 2, rngs=nc.nnx.Rngs(0))
+    >>> graphdef, state = nc.split(model)
+    >>> bigger = nc.merge(graphdef, jax.tree_util.tree_map(lambda a: 2 * a, state))
+
+Importing this changes nothing and does not import Flax: that happens when the first of
+the names below is used, so that ``nnx_compat.facts`` also serves machines without Flax.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors, facts, pure
+    from .stable.v1 import *  # noqa: F403
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # the graph
+    "split", "merge", "state", "graphdef", "update", "clone", "pop",
+    "iter_graph", "iter_modules", "variables",
+    # Variables
+    "is_variable", "variable_type", "get_value", "set_value",
+    "get_metadata", "set_metadata",
+    # State
+    "to_flat_state", "from_flat_state", "to_pure_dict", "from_pure_dict",
+    "filter_state", "split_state", "merge_state", "map_state",
+    # the main job, and the same weights on every release
+    "pure_state_update", "reproducible_init",
+    # what is installed: the native namespace, versions, the revision chosen
+    "nnx", "flax_version", "jax_version", "revision", "supports",
+    # rooms of their own
+    "errors", "facts", "pure",
+]  # fmt: skip
+
+_ROOMS = ("errors", "facts", "pure")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f".{name}", __name__)
+    if name in __all__:
+        stable = importlib.import_module(".stable.v1", __name__)
+        value = globals()[name] = getattr(stable, name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

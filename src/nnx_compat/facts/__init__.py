@@ -1,0 +1,404 @@
+"""What is true of each Flax release: data and its queries. Imports no flax, no jax.
+
+Three files hold the facts: ``releases.toml`` (one row a release, with the jax range
+measured to work), ``names.json`` (generated: every public NNX name, member and parameter
+with its intervals of releases) and ``behaviours.toml`` (one entry per change of meaning,
+each proved by a probe of the test-suite on every release of the matrix).
+
+    >>> from nnx_compat import facts
+    >>> facts.release("0.8.5").revision
+    'variable_state'
+    >>> facts.name("nnx.List").intervals
+    (Interval(first='0.8.3', last='0.9.0'), Interval(first='0.12.0', last=None))
+    >>> facts.behaviour("split-shares-variables").holds("0.10.7")
+    False
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import UnknownFactError
+
+__all__ = [
+    "Behaviour",
+    "Companion",
+    "Interpreter",
+    "Interval",
+    "Name",
+    "Release",
+    "Revision",
+    "behaviour",
+    "behaviours",
+    "companions",
+    "interpreters",
+    "name",
+    "names",
+    "nearest",
+    "release",
+    "releases",
+    "revisions",
+]
+
+_HERE = Path(__file__).parent
+
+
+def _read_toml(text: str) -> dict[str, list[dict[str, Any]]]:
+    """Read the TOML subset of our data: ``[[table]]`` rows of one-line JSON literals.
+
+    Python 3.10 has no tomllib, and the library has no dependency that parses TOML. A test
+    holds this reader to tomllib on every file it reads.
+    """
+    tables: dict[str, list[dict[str, Any]]] = {}
+    row: dict[str, Any] = {}
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[["):
+            row = {}
+            tables.setdefault(line.strip("[]"), []).append(row)
+        elif line and not line.startswith("#"):
+            key, _, literal = line.partition(" = ")
+            row[key] = json.loads(literal)
+    return tables
+
+
+class Interval(NamedTuple):
+    """The releases ``first`` to ``last``, both included; ``last=None`` has no end yet.
+
+    Example:
+        >>> from nnx_compat.facts import Interval
+        >>> str(Interval("0.8.3", "0.9.0")), "0.8.5" in Interval("0.8.3", None)
+        ('0.8.3-0.9.0', True)
+    """
+
+    first: str
+    last: str | None
+
+    def __str__(self) -> str:
+        if self.first == self.last:
+            return self.first
+        return f"{self.first}-{self.last or ''}"
+
+    def __contains__(self, version: object) -> bool:
+        at = _position(str(version))
+        return _position(self.first) <= at and (
+            self.last is None or at <= _position(self.last)
+        )
+
+
+def _intervals(texts: Iterable[str]) -> tuple[Interval, ...]:
+    found = []
+    for text in texts:
+        first, dash, last = text.partition("-")
+        found.append(Interval(first, (last or None) if dash else first))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release of Flax.
+
+    Attributes:
+        version: as on the registry, ``"0.8.5"``.
+        date: of its upload, ISO 8601.
+        revision: the API revision (a file of ``nnx_compat.revisions``) that serves it,
+            ``""`` when none does any more.
+        yanked: why it was taken back, or ``""``.
+        python: the oldest CPython that its metadata admits.
+        jax_declared: the oldest jax that its metadata admits.
+        jax_oldest: the oldest jax measured to work with it.
+        jax_dated: the newest jax 21 days after its date, the matrix's main pair.
+        jax_newest: the newest jax measured to work with it.
+    """
+
+    version: str
+    date: str
+    revision: str
+    yanked: str = ""
+    python: str = ""
+    jax_declared: str = ""
+    jax_oldest: str = ""
+    jax_dated: str = ""
+    jax_newest: str = ""
+
+
+class Revision(NamedTuple):
+    """One API revision: its name and the first release that it serves."""
+
+    name: str
+    since: str
+
+
+class Companion(NamedTuple):
+    """A bound that no resolver knows: a jax in ``jax`` needs ``requires`` as well."""
+
+    jax: str
+    requires: str
+    because: str
+
+
+class Interpreter(NamedTuple):
+    """The oldest CPython on which a jax in ``jax`` has wheels."""
+
+    jax: str
+    python: str
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """One change of meaning: the same call does something else on other releases.
+
+    Attributes:
+        id: its name in tables and messages, ``"split-shares-variables"``.
+        area: what it is about: split, merge, state, update, clone, pop, variable, rngs...
+        text: one sentence that is true on the releases of ``intervals`` and on no other.
+        intervals: the releases on which it holds.
+        remedy: what nnx-compat does about it.
+        probe: the function in ``tests/`` that proves it on the installed release.
+    """
+
+    id: str
+    area: str
+    text: str
+    intervals: tuple[Interval, ...]
+    remedy: str
+    probe: str
+
+    def holds(self, version: str) -> bool:
+        """Say whether it holds on ``version``, a release or a build of one.
+
+        Example:
+            >>> from nnx_compat import facts
+            >>> facts.behaviour("merge-shares-variables").holds("0.11.2")
+            True
+        """
+        at = nearest(version)
+        return any(at in interval for interval in self.intervals)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A public name of NNX: a function, class, module or constant, or a class's member.
+
+    Attributes:
+        path: ``"nnx.List"`` or ``"nnx.Variable.get_value"``.
+        intervals: the releases that have it.
+        parameters: of a callable, each name with the intervals that have it.
+    """
+
+    path: str
+    intervals: tuple[Interval, ...]
+    parameters: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)
+
+    def on(self, version: str, parameter: str | None = None) -> bool:
+        """Say whether ``version`` has this name, or this parameter of it.
+
+        Example:
+            >>> from nnx_compat import facts
+            >>> facts.name("nnx.merge").on("0.11.1", "copy")
+            False
+        """
+        at = nearest(version)
+        if parameter is None:
+            return any(at in interval for interval in self.intervals)
+        return any(at in i for i in self.parameters.get(parameter, ()))
+
+
+@cache
+def _tables() -> dict[str, list[dict[str, Any]]]:
+    return _read_toml((_HERE / "releases.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def revisions() -> tuple[Revision, ...]:
+    """All API revisions, oldest first."""
+    return tuple(Revision(**row) for row in _tables()["revision"])
+
+
+@cache
+def companions() -> tuple[Companion, ...]:
+    """The bounds between jax and other packages that no resolver knows."""
+    return tuple(Companion(**row) for row in _tables()["companion"])
+
+
+@cache
+def interpreters() -> tuple[Interpreter, ...]:
+    """The Python floors of jax that are above those of Flax."""
+    return tuple(Interpreter(**row) for row in _tables()["interpreter"])
+
+
+@cache
+def _all_releases() -> tuple[Release, ...]:
+    since = {revision.since: revision.name for revision in revisions()}
+    found, current = [], ""
+    for row in _tables()["release"]:
+        current = since.get(row["version"], current)
+        found.append(Release(revision=current, **row))
+    return tuple(found)
+
+
+def releases(*, yanked: bool = False) -> tuple[Release, ...]:
+    """All releases of Flax that ship NNX, oldest first.
+
+    Args:
+        yanked: whether to include the releases that were taken back.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.releases()[0].version
+        '0.8.0'
+        >>> [r.version for r in facts.releases(yanked=True) if r.yanked]
+        ['0.12.11']
+    """
+    # a release from before the oldest revision is known, and not served any more
+    return tuple(r for r in _all_releases() if r.revision and (yanked or not r.yanked))
+
+
+@cache
+def _positions() -> dict[str, int]:
+    return {r.version: i for i, r in enumerate(_all_releases())}
+
+
+def _position(version: str) -> int:
+    try:
+        return _positions()[version]
+    except KeyError:
+        raise UnknownFactError(
+            f"no release {version!r} in the facts, which have "
+            f"{releases()[0].version} to {releases()[-1].version}",
+            instead="facts.nearest(version) for the release that a build belongs to",
+        ) from None
+
+
+def release(version: str) -> Release:
+    """The release of exactly this version.
+
+    Raises:
+        UnknownFactError: the facts have no such release.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.release("0.10.7").date
+        '2025-07-02'
+    """
+    return _all_releases()[_position(version)]
+
+
+@cache
+def nearest(version: str) -> str:
+    """The newest known release that is not newer than ``version``.
+
+    A dev or release-candidate build of X counts as X, a local build ``X+abc`` likewise:
+    they carry the code of X rather than of its predecessor.
+
+    Raises:
+        UnknownFactError: ``version`` is older than every release that is served.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.nearest("0.12.8+abc"), facts.nearest("0.10.7"), facts.nearest("99.0")
+        ('0.12.8', '0.10.7', '0.12.12')
+    """
+    if version in _positions():
+        return version
+    from packaging.version import Version  # 30 ms: only for a version we do not know
+
+    base = Version(Version(version).base_version)
+    older = [r.version for r in releases(yanked=True) if Version(r.version) <= base]
+    if not older:
+        raise UnknownFactError(
+            f"flax {version} is older than {releases()[0].version}, "
+            "the first release that is served",
+            instead=f"pip install 'flax>={releases()[0].version}'",
+        )
+    return older[-1]
+
+
+@cache
+def _behaviours() -> dict[str, Behaviour]:
+    rows = _read_toml((_HERE / "behaviours.toml").read_text(encoding="utf-8"))
+    return {
+        row["id"]: Behaviour(
+            intervals=_intervals(row["releases"]),
+            **{key: value for key, value in row.items() if key != "releases"},
+        )
+        for row in rows["behaviour"]
+    }
+
+
+def behaviours(version: str | None = None) -> tuple[Behaviour, ...]:
+    """All changes of meaning, or those that hold on one release.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> len(facts.behaviours()) >= 30
+        True
+    """
+    return tuple(b for b in _behaviours().values() if not version or b.holds(version))
+
+
+def behaviour(id: str) -> Behaviour:
+    """The change of meaning with this id.
+
+    Raises:
+        UnknownFactError: there is none; the message lists ids that look alike.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.behaviour("merge-shares-variables").intervals
+        (Interval(first='0.11.2', last=None),)
+    """
+    return _lookup(_behaviours(), id, "behaviour")
+
+
+@cache
+def _names() -> dict[str, dict[str, Any]]:
+    text = (_HERE / "names.json").read_text(encoding="utf-8")
+    data: dict[str, dict[str, Any]] = json.loads(text)["names"]
+    return data
+
+
+def names() -> tuple[str, ...]:
+    """Every public name and member that some release has, sorted.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> "nnx.Linear" in facts.names()
+        True
+    """
+    return tuple(_names())
+
+
+def name(path: str) -> Name:
+    """The facts about one public name of NNX, or about a member of its classes.
+
+    Raises:
+        UnknownFactError: no release has it; the message lists names that look alike.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> [str(i) for i in facts.name("nnx.Variable.get_value").intervals]
+        ['0.8.0-0.8.1', '0.12.1-']
+    """
+    row = _lookup(_names(), path, "public name")
+    return Name(
+        path=path,
+        intervals=_intervals(row["in"]),
+        parameters={p: _intervals(i) for p, i in row.get("parameters", {}).items()},
+    )
+
+
+def _lookup(known: Mapping[str, Any], key: str, kind: str) -> Any:
+    if key not in known:
+        import difflib
+
+        alike = difflib.get_close_matches(key, known, n=3)
+        raise UnknownFactError(
+            f"no {kind} {key!r} in the facts",
+            instead=", ".join(alike) if alike else f"one of the {len(known)} listed",
+        )
+    return known[key]

@@ -1,0 +1,167 @@
+"""The newest revision: the whole contract, spelled for a Variable with ``get_value``.
+
+Here ``split`` and ``state`` hand out the model's own Variables and ``merge`` adopts the
+Variables it is given, so all three are detached by one law that holds on every release
+measured: a ``tree_map`` with identity over a state gives fresh leaves at the current
+trace level and keeps their types, metadata and ties.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter, methodcaller
+from typing import Any
+
+import jax
+
+Path = tuple[Any, ...]
+Leaf = Any  # a Variable, a VariableState or, in a few places, a bare array
+
+
+def _identity(leaf: Any) -> Any:
+    return leaf
+
+
+def detached(tree: Any) -> Any:
+    """Fresh Variables around the same arrays, at the current trace level."""
+    return jax.tree_util.tree_map(_identity, tree)
+
+
+class Revision:
+    """How the core operations are spelled; bound once to the installed namespace.
+
+    An older revision subclasses the next newer one and overrides what differs.
+
+    Args:
+        nnx: the native namespace, ``flax.nnx`` or ``flax.experimental.nnx``.
+    """
+
+    name = "get_value"
+
+    #: The value as the user sees it (through the hooks), written and stored raw.
+    read: Callable[[Any], Any] = methodcaller("get_value")
+    raw: Callable[[Any], Any] = methodcaller("get_raw_value")
+
+    def __init__(self, nnx: Any) -> None:
+        self.nnx = nnx
+        self.variable_types: tuple[type, ...] = (nnx.Variable,)
+
+    @staticmethod
+    def matches(nnx: Any) -> bool:
+        """Say whether ``nnx`` behaves like this revision, asked of the code itself."""
+        return hasattr(nnx, "split") and hasattr(nnx.Variable, "get_value")
+
+    # -- the graph ------------------------------------------------------------------
+
+    def split(self, node: Any) -> tuple[Any, Any]:
+        """``(graphdef, state)``, the state detached."""
+        graphdef, state = self.nnx.split(node)
+        return graphdef, detached(state)
+
+    def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
+        """A new node that shares no Variable with ``states``."""
+        # The plain mapping inside a State merges a fifth faster than the State, whose
+        # items are wrapped anew at each look: that pays for most of detaching it.
+        plain = [s.raw_mapping if isinstance(s, self.nnx.State) else s for s in states]
+        return self.nnx.merge(graphdef, *detached(plain))
+
+    def graphdef(self, node: Any) -> Any:
+        """The static structure of ``node``."""
+        return self.nnx.graphdef(node)
+
+    def live_state(self, node: Any) -> Any:
+        """The state of ``node`` for looking at only: its leaves may be the live ones."""
+        return self.nnx.split(node)[1]
+
+    def live_variables(self, node: Any) -> dict[Path, Any]:
+        """The Variables of ``node`` themselves, by path, each once."""
+        leaves = self.flatten(self.live_state(node))
+        return {p: v for p, v in leaves.items() if isinstance(v, self.variable_types)}
+
+    def update(self, node: Any, state: Any) -> None:
+        """Write a state, known to fit, into ``node`` in place."""
+        self.nnx.update(node, state)
+
+    def clone(self, node: Any) -> Any:
+        """A node of its own with the same arrays."""
+        return self.nnx.clone(node)
+
+    def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
+        """Take the Variables at the chosen paths out of ``node``."""
+        return detached(self.nnx.pop(node, lambda path, _: chosen(tuple(path))))
+
+    def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
+        """All nodes and leaves with their paths, children before parents."""
+        return iter(self.nnx.iter_graph(node))
+
+    # -- Variables ------------------------------------------------------------------
+
+    def write(self, variable: Any, value: Any) -> None:
+        """Replace the value: no broadcast, no cast."""
+        variable.set_value(value)
+
+    def with_value(self, leaf: Leaf, value: Any) -> Leaf:
+        """A new leaf of the same type and metadata that holds ``value``."""
+        return leaf.copy(value)
+
+    def variable_type(self, variable: Any) -> type:
+        """The class of a Variable, or of the Variable that a leaf stands for."""
+        return type(variable)
+
+    def metadata(self, variable: Any) -> dict[str, Any]:
+        """All metadata, Flax's own bookkeeping included."""
+        return dict(variable.get_metadata())
+
+    def set_metadata(self, variable: Any, metadata: Mapping[str, Any]) -> None:
+        """Add or replace metadata."""
+        variable.set_metadata(**metadata)
+
+    # -- State ----------------------------------------------------------------------
+
+    def flatten(self, state: Any) -> dict[Path, Leaf]:
+        """The leaves of a state by path, in the order of ``jax.tree.leaves``."""
+        if not isinstance(state, self.nnx.State):
+            return {(): state}  # a bare Variable is its own state
+        flat: dict[Path, Leaf] = {}
+        _flatten_into(flat, (), state.raw_mapping, self.nnx.State)
+        return flat
+
+    def unflatten(self, flat: Mapping[Path, Leaf]) -> Any:
+        """The State that holds these leaves at these paths."""
+        if () in flat:
+            return flat[()]
+        nested: dict[Any, Any] = {}
+        for path, leaf in flat.items():
+            at = nested
+            for key in path[:-1]:
+                at = at.setdefault(key, {})
+            at[path[-1]] = leaf
+        return self.nnx.State(nested)
+
+    # -- random keys ----------------------------------------------------------------
+
+    def stable_keys(self) -> contextlib.AbstractContextManager[None]:
+        """A context in which ``Rngs`` derives its keys as the newest releases do."""
+        return contextlib.nullcontext()
+
+    def key_derivation(self) -> str:
+        """What the key derivation depends on besides jax's own settings."""
+        return ""
+
+
+def _flatten_into(
+    flat: dict[Path, Leaf], path: Path, mapping: Mapping[Any, Any], state_type: type
+) -> None:
+    for key in sorted(mapping):
+        value = mapping[key]
+        if isinstance(value, state_type):
+            value = value.raw_mapping  # type: ignore[attr-defined]
+        if isinstance(value, dict):
+            _flatten_into(flat, (*path, key), value, state_type)
+        else:
+            flat[(*path, key)] = value
+
+
+#: ``.value``, for the older revisions.
+dot_value = attrgetter("value")

@@ -1,0 +1,133 @@
+"""``split`` and ``merge`` are methods, and a ``Rngs`` is static: part of the graphdef.
+
+The methods exist on Module only; the functions beneath them take any node, so tuples,
+lists and dicts of Modules split here as they do later. Paths are strings with slashes
+inside NNX and tuples outside, list indices included.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+from . import variable_state as newer
+from .get_value import Path
+
+
+class Revision(newer.Revision):
+    """Spelled with the functions beneath ``Module.split`` and ``GraphDef.merge``."""
+
+    name = "methods"
+    raw = attrgetter("raw_value")
+
+    def __init__(self, nnx: Any) -> None:
+        self.nnx = nnx
+        self.variable_types = (nnx.Variable,)
+        self.graph = sys.modules[nnx.GraphDef.__module__]
+
+        class SplitRngs(nnx.Rngs):  # type: ignore[misc]
+            """A stored Rngs, copied out of its model and hashable like a graphdef."""
+
+            __eq__ = object.__eq__
+            __hash__ = object.__hash__
+
+        self._rngs_type = SplitRngs
+
+    @staticmethod
+    def matches(nnx: Any) -> bool:
+        """No function ``split``, and Variables without ``get_value``."""
+        return not hasattr(nnx, "split") and not hasattr(nnx.Variable, "get_value")
+
+    def split(self, node: Any) -> tuple[Any, Any]:
+        """Natively detached, but for a ``Rngs``, which is copied into the graphdef."""
+        state, graphdef = self.graph.graph_flatten(node)
+        return self._own_rngs(graphdef), state
+
+    def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
+        """Natively detached; a stored ``Rngs`` starts anew from where split found it."""
+        return self._own_rngs(graphdef).merge(*states)
+
+    def graphdef(self, node: Any) -> Any:
+        """The static structure of ``node``, with a copy of each stored ``Rngs``."""
+        return self.split(node)[0]
+
+    def live_state(self, node: Any) -> Any:
+        """The state of ``node``; always a copy here."""
+        return self.graph.graph_flatten(node)[0]
+
+    def update(self, node: Any, state: Any) -> None:
+        """Write a state, known to fit, into ``node`` in place."""
+        self.graph.graph_update_dynamic(node, state)
+
+    def clone(self, node: Any) -> Any:
+        """A node of its own with the same arrays."""
+        graphdef, state = self.split(node)
+        return graphdef.merge(state)
+
+    def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
+        """Natively detached."""
+        (state,) = self.graph.graph_pop(
+            node, (lambda path, _: chosen(_path(path.split("/"))),)
+        )
+        # graph_pop keys its states by whole path here
+        return self.nnx.State.from_flat_path(dict(state.raw_mapping))
+
+    def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
+        """By the node registry: there is no such function yet."""
+        for path, value in newer.walk(self.graph, (), node, set()):
+            yield _path(path), value
+
+    def variable_type(self, variable: Any) -> type:
+        """The class of a Variable."""
+        return type(variable)
+
+    def metadata(self, variable: Any) -> dict[str, Any]:
+        """What ``vars`` has besides the storage."""
+        return {k: v for k, v in vars(variable).items() if k not in newer.STORAGE}
+
+    def flatten(self, state: Any) -> dict[Path, Any]:
+        """List indices are strings inside NNX here and ints in a path, as later."""
+        return {_path(p): leaf for p, leaf in super().flatten(state).items()}
+
+    def unflatten(self, flat: Mapping[Path, Any]) -> Any:
+        """Back to string keys."""
+        return super().unflatten({tuple(map(str, p)): v for p, v in flat.items()})
+
+    # -- a stored Rngs --------------------------------------------------------------
+
+    def _own_rngs(self, graphdef: Any) -> Any:
+        """The same graphdef with a copy of each Rngs, valid at the current trace level."""
+        if isinstance(graphdef, int):  # a node met before
+            return graphdef
+        static = {k: self._copy_rngs(v) for k, v in graphdef.static_fields.items()}
+        subgraphs = {k: self._own_rngs(v) for k, v in graphdef.subgraphs.items()}
+        return type(graphdef)(
+            type=graphdef.type,
+            index=graphdef.index,
+            attributes=graphdef.attributes,
+            subgraphs=subgraphs.items(),
+            static_fields=static.items(),
+            variables=graphdef.variables.items(),
+            metadata=graphdef.metadata,
+        )
+
+    def _copy_rngs(self, value: Any) -> Any:
+        if not isinstance(value, self.nnx.Rngs):
+            return value
+        rngs = self._rngs_type()
+        rngs._rngs.update({k: _copy_stream(s) for k, s in value._rngs.items()})
+        return rngs
+
+
+def _copy_stream(stream: Any) -> Any:
+    made = copy.copy(stream)
+    if hasattr(made, "counts"):
+        made.counts = list(made.counts)
+    return made
+
+
+def _path(keys: Sequence[str]) -> Path:
+    return tuple(int(k) if k.isdigit() else k for k in keys)

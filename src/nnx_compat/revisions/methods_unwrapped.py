@@ -1,0 +1,81 @@
+"""The first revision: reading an attribute of a Module unwraps its Variable.
+
+``model.kernel`` is the array; the Variable is in ``vars(model)``. A Variable has
+``get_value`` and ``set_value`` (its first life: they went away and came back), and keys
+are derived from a hash of the counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from operator import attrgetter, methodcaller
+from typing import Any
+
+import jax
+
+from . import methods as newer
+
+_stable: ContextVar[bool] = ContextVar("nnx_compat_stable_keys", default=False)
+_lock = threading.Lock()
+_users = 0
+
+
+class Revision(newer.Revision):
+    """Spelled with ``Variable.get_value`` of the first kind."""
+
+    name = "methods_unwrapped"
+    read = methodcaller("get_value")
+    raw = attrgetter("value")
+
+    @staticmethod
+    def matches(nnx: Any) -> bool:
+        """No function ``split``, and Variables with ``get_value``."""
+        return not hasattr(nnx, "split") and hasattr(nnx.Variable, "get_value")
+
+    def write(self, variable: Any, value: Any) -> None:
+        """Replace the value, through the hooks."""
+        variable.set_value(value)
+
+    def key_derivation(self) -> str:
+        """Keys are a hash of the counts unless ``stable_keys`` is active."""
+        return "fold_in" if _stable.get() else "hash"
+
+    @contextlib.contextmanager
+    def stable_keys(self) -> Iterator[None]:
+        """Fold the count in, as every later release does, instead of its hash.
+
+        The method is replaced while at least one thread is inside, and looks at a context
+        variable, so other threads keep the native keys.
+        """
+        global _users
+        stream_type = self.nnx.RngStream
+        with _lock:
+            if _users == 0:
+                _replace_make_rng(stream_type)
+            _users += 1
+        token = _stable.set(True)
+        try:
+            yield
+        finally:
+            _stable.reset(token)
+            with _lock:
+                _users -= 1
+                if _users == 0:
+                    stream_type.make_rng = stream_type.make_rng.native
+
+
+def _replace_make_rng(stream_type: Any) -> None:
+    native = stream_type.make_rng
+
+    def make_rng(self: Any) -> jax.Array:
+        if not _stable.get():
+            return native(self)
+        count = self.counts[-1]
+        self.counts[-1] += 1
+        return jax.random.fold_in(self.key, count)
+
+    make_rng.native = native  # type: ignore[attr-defined]
+    stream_type.make_rng = make_rng

@@ -1,0 +1,43 @@
+"""States already share the model's Variables, whose value is still ``.value``.
+
+``VariableState`` is gone: a state's leaf is the Variable itself. ``Variable.get_value``
+is not there yet, and metadata are plain attributes that can be set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
+
+from . import get_value as newer
+
+
+class Revision(newer.Revision):
+    """Spelled with ``.value`` and attribute metadata."""
+
+    name = "shared_variables"
+    read = newer.dot_value
+    raw = attrgetter("raw_value")
+
+    @staticmethod
+    def matches(nnx: Any) -> bool:
+        """A split without ``get_value`` whose ``VariableState`` is just an alias."""
+        return (
+            hasattr(nnx, "split")
+            and not hasattr(nnx.Variable, "get_value")
+            and nnx.VariableState is nnx.Variable
+        )
+
+    def write(self, variable: Any, value: Any) -> None:
+        """Replace the value: the setter of ``.value`` neither broadcasts nor casts."""
+        variable.value = value
+
+    def with_value(self, leaf: Any, value: Any) -> Any:
+        """A new leaf of the same type and metadata that holds ``value``."""
+        return leaf.replace(value=value)
+
+    def set_metadata(self, variable: Any, metadata: Mapping[str, Any]) -> None:
+        """Metadata are attributes here."""
+        for key, value in metadata.items():
+            setattr(variable, key, value)

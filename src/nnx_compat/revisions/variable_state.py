@@ -1,0 +1,111 @@
+"""States hold ``VariableState`` copies, so ``split``, ``state`` and ``merge`` detach.
+
+A Variable is a leaf of jax here (except on the last of these releases), and
+``isinstance(leaf, nnx.Variable)`` is False for the leaves of a state.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from . import shared_variables as newer
+from .get_value import Path
+
+#: What NNX stores on a Variable for itself; the rest of its attributes are metadata.
+STORAGE = frozenset({"value", "raw_value", "_trace_state"})
+
+
+class Revision(newer.Revision):
+    """Spelled with ``VariableState``."""
+
+    name = "variable_state"
+
+    def __init__(self, nnx: Any) -> None:
+        super().__init__(nnx)
+        self.variable_types = (nnx.Variable, nnx.VariableState)
+
+    @staticmethod
+    def matches(nnx: Any) -> bool:
+        """A ``VariableState`` that is a class of its own."""
+        return (
+            hasattr(nnx, "split")
+            and getattr(nnx, "VariableState", nnx.Variable) is not nnx.Variable
+        )
+
+    def raw(self, variable: Any) -> Any:  # type: ignore[override]
+        """A VariableState stores its value as it is; a Variable behind its hooks."""
+        if isinstance(variable, self.nnx.VariableState):
+            return variable.value
+        return variable.raw_value
+
+    def split(self, node: Any) -> tuple[Any, Any]:
+        """Natively detached."""
+        graphdef, state = self.nnx.split(node)
+        return graphdef, state
+
+    def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
+        """Natively detached."""
+        return self.nnx.merge(graphdef, *states)
+
+    def clone(self, node: Any) -> Any:
+        """Natively detached."""
+        return self.nnx.clone(node)
+
+    def live_variables(self, node: Any) -> dict[Path, Any]:
+        """A state holds copies, so the live ones come from a walk over the graph."""
+        found: dict[Path, Any] = {}
+        for path, value in self.iter_graph(node):
+            if isinstance(value, self.nnx.Variable):
+                found[path] = value
+        return found
+
+    def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
+        """Natively detached."""
+        return self.nnx.pop(node, lambda path, _: chosen(tuple(path)))
+
+    def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
+        """Natively, but for the first release of this revision, which has no such name."""
+        if hasattr(self.nnx, "iter_graph"):
+            return iter(self.nnx.iter_graph(node))
+        return walk(sys.modules[self.nnx.split.__module__], (), node, set())
+
+    def variable_type(self, variable: Any) -> type:
+        """A VariableState names the class it stands for."""
+        if isinstance(variable, self.nnx.VariableState):
+            found: type = variable.type
+            return found
+        return type(variable)
+
+    def metadata(self, variable: Any) -> dict[str, Any]:
+        """Before ``Variable.get_metadata``: what ``vars`` has besides the storage."""
+        if hasattr(type(variable), "get_metadata"):
+            return dict(variable.get_metadata())
+        return {k: v for k, v in vars(variable).items() if k not in STORAGE}
+
+
+def walk(
+    graph: Any, path: Path, node: Any, seen: set[int]
+) -> Iterator[tuple[Path, Any]]:
+    """All nodes and leaves, children first, by the node registry of NNX itself.
+
+    Args:
+        graph: NNX's module with ``is_node`` and ``get_node_impl``.
+        path: of ``node`` from the root.
+        node: any object; one that is not a node is a leaf.
+        seen: the ids of the nodes visited so far.
+
+    Yields:
+        ``(path, value)`` pairs.
+    """
+    if graph.is_node(node):
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        children, _ = graph.get_node_impl(node).flatten(node)
+        if not isinstance(node, (list, tuple)):
+            children = sorted(children)
+        for key, child in children:
+            yield from walk(graph, (*path, key), child, seen)
+    yield path, node

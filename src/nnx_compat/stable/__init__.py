@@ -1,0 +1,1 @@
+"""Frozen APIs: what a version exports never changes once it is released."""

@@ -1,0 +1,163 @@
+"""Survey the public names of NNX: in one environment, or merged over all releases.
+
+    python tools/survey.py look [NAMES_JSON] > 0.8.5.json     # beside an installed Flax
+    python tools/survey.py merge FOLDER > names.json          # of such files, no Flax
+
+``nox -s facts`` runs both for every release and compares. Public is what has no leading
+underscore. A name that only a module's ``__getattr__`` knows is not listed by ``dir``, so
+``look`` also asks for every name that NAMES_JSON has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import logging
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Found = dict[str, list[str]]  # path -> parameter names
+
+
+def look(known: set[str]) -> Found:
+    """Every public name of the installed NNX, its classes' members, and parameters."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    nnx = _nnx()
+    found: Found = {}
+    for name in sorted({*dir(nnx), *known}):
+        if name.startswith("_") or not _has(nnx, name):
+            continue
+        value = getattr(nnx, name)
+        ours = (getattr(value, "__module__", None) or "").startswith("flax")
+        found[f"nnx.{name}"] = list(_parameters(value)) if ours else []
+        if ours and isinstance(value, type):
+            for member in _members(value):
+                at = getattr(value, member, None)
+                found[f"nnx.{name}.{member}"] = list(_parameters(at))
+    return found
+
+
+def _nnx() -> Any:
+    import importlib
+
+    import flax
+
+    for path in ("flax.nnx", "flax.experimental.nnx"):
+        try:
+            return importlib.import_module(path)
+        except ModuleNotFoundError as error:
+            if not path.startswith(str(error.name)):
+                raise
+    raise SystemExit(f"flax {flax.__version__} has no NNX")
+
+
+def _has(module: Any, name: str) -> bool:
+    try:
+        getattr(module, name)
+    except (AttributeError, ImportError):
+        return False
+    return True
+
+
+def _members(cls: type) -> Iterator[str]:
+    names = {name for name in dir(cls) if not name.startswith("_")}
+    if dataclasses.is_dataclass(cls):
+        names |= {f.name for f in dataclasses.fields(cls) if not f.name.startswith("_")}
+    inherited = {name for base in (tuple, dict, str, type) for name in dir(base)}
+    return iter(sorted(n for n in names if n not in inherited or n in vars(cls)))
+
+
+def _parameters(value: Any) -> Iterator[str]:
+    if not callable(value) or isinstance(value, types.ModuleType):
+        return
+    target = value.__init__ if isinstance(value, type) else value
+    try:
+        parameters = list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):
+        return
+    for parameter in parameters:
+        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
+        if parameter.name not in ("self", "cls", "_"):
+            yield star.get(parameter.kind, "") + parameter.name
+
+
+def merge(surveys: dict[str, Found], releases: list[str]) -> dict[str, Any]:
+    """The names of all releases with their intervals."""
+    missing = [version for version in releases if version not in surveys]
+    if missing:
+        raise SystemExit(f"no survey of {', '.join(missing)}")
+    paths = sorted({path for survey in surveys.values() for path in survey})
+    names: dict[str, Any] = {}
+    for path in paths:
+        having = [version for version in releases if path in surveys[version]]
+        row: dict[str, Any] = {"in": intervals(having, releases)}
+        parameters = {p for version in having for p in surveys[version][path]}
+        if parameters:
+            row["parameters"] = {
+                p: intervals([v for v in having if p in surveys[v][path]], releases)
+                for p in sorted(parameters)
+            }
+        names[path] = row
+    return {"releases": f"{releases[0]}-{releases[-1]}", "names": names}
+
+
+def intervals(having: list[str], releases: list[str]) -> list[str]:
+    """``["0.8.3-0.9.0", "0.12.0-"]``: runs of neighbours, the last one open."""
+    runs: list[list[str]] = []
+    for index, version in enumerate(releases):
+        if version in having:
+            if index and runs and runs[-1][-1] == releases[index - 1]:
+                runs[-1].append(version)
+            else:
+                runs.append([version])
+    return [
+        f"{run[0]}-"
+        if run[-1] == releases[-1]
+        else run[0]
+        if len(run) == 1
+        else f"{run[0]}-{run[-1]}"
+        for run in runs
+    ]
+
+
+def main(arguments: list[str]) -> None:
+    """Run one of the two commands."""
+    match arguments:
+        case ["look", *rest]:
+            known = {
+                path.split(".")[1]
+                for file in rest
+                for path in json.loads(Path(file).read_text())["names"]
+            }
+            json.dump(look(known), sys.stdout, indent=0)
+        case ["merge", folder]:
+            surveys = {f.stem: json.loads(f.read_text()) for f in _files(folder)}
+            from nnx_compat import facts
+
+            names = merge(surveys, [r.version for r in facts.releases()])
+            print(dumps(names))
+        case _:
+            raise SystemExit(__doc__)
+
+
+def dumps(names: dict[str, Any]) -> str:
+    """JSON with one line a name, so that a change of a fact is a change of a line."""
+    lines = [
+        f"{json.dumps(path)}: {json.dumps(row)}" for path, row in names["names"].items()
+    ]
+    head = json.dumps(names["releases"])
+    return f'{{"releases": {head}, "names": {{\n' + ",\n".join(lines) + "\n}}"
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted(Path(folder).glob("*.json"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
