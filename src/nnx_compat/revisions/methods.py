@@ -80,6 +80,10 @@ class Revision(newer.Revision):
         for path, value in newer.walk(self.graph, (), node, set()):
             yield _path(path), value
 
+    def with_value(self, leaf: Any, value: Any) -> Any:
+        """By the name of the storage: ``replace(value=...)`` is accepted and lost here."""
+        return leaf.replace(raw_value=value)
+
     def variable_type(self, variable: Any) -> type:
         """The class of a Variable."""
         return type(variable)

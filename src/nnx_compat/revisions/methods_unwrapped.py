@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from operator import attrgetter, methodcaller
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from . import methods as newer
+from .get_value import Path
 
 _stable: ContextVar[bool] = ContextVar("nnx_compat_stable_keys", default=False)
 _lock = threading.Lock()
@@ -38,6 +39,18 @@ class Revision(newer.Revision):
     def write(self, variable: Any, value: Any) -> None:
         """Replace the value, through the hooks."""
         variable.set_value(value)
+
+    def with_value(self, leaf: Any, value: Any) -> Any:
+        """A new leaf of the same type and metadata that holds ``value``."""
+        return leaf.replace(value=value)
+
+    def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
+        """By hand: the native one leaves an empty Variable behind."""
+        nodes = dict(self.iter_graph(node))
+        taken = {p: v for p, v in self.live_variables(node).items() if chosen(p)}
+        for path in taken:
+            del vars(nodes[path[:-1]])[path[-1]]
+        return self.unflatten({path: v.copy() for path, v in taken.items()})
 
     def key_derivation(self) -> str:
         """Keys are a hash of the counts unless ``stable_keys`` is active."""

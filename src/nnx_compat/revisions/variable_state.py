@@ -55,11 +55,11 @@ class Revision(newer.Revision):
 
     def live_variables(self, node: Any) -> dict[Path, Any]:
         """A state holds copies, so the live ones come from a walk over the graph."""
-        found: dict[Path, Any] = {}
+        found: dict[int, tuple[Path, Any]] = {}  # a tied one counts where it is first
         for path, value in self.iter_graph(node):
             if isinstance(value, self.nnx.Variable):
-                found[path] = value
-        return found
+                found.setdefault(id(value), (path, value))
+        return dict(found.values())
 
     def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
         """Natively detached."""
