@@ -1,0 +1,98 @@
+"""Environments for the matrix: interpreters wherever they are, uv or virtualenv."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@cache
+def interpreter(version: str) -> str | None:
+    """The path of a CPython, or None: on PATH, in pyenv's folder, or one that uv knows.
+
+    Args:
+        version: ``"3.12"``.
+    """
+    if sys.version_info[:2] == tuple(map(int, version.split("."))):
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [shutil.which(f"python{version}")]
+    found += [str(p) for p in sorted(pyenv.glob(f"{version}.*/bin/python"))[::-1]]
+    uv = shutil.which("uv")
+    if uv:
+        command = [uv, "python", "find", "--no-python-downloads", version]
+        ran = subprocess.run(command, capture_output=True, text=True)
+        found.append(ran.stdout.strip() or None)
+    for candidate in found:
+        if candidate and _answers(candidate, version):
+            return candidate
+    return None
+
+
+def _answers(candidate: str, version: str) -> bool:
+    """Whether it really runs: a pyenv shim may exist for a version that does not."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        ran = subprocess.run([candidate, "-c", code], capture_output=True, text=True)
+    except OSError:
+        return False
+    return ran.stdout.strip() == version
+
+
+def create(folder: Path, version: str) -> Path:
+    """Make an environment with this CPython and return its interpreter."""
+    found = interpreter(version)
+    if found is None:
+        raise LookupError(f"needs CPython {version}")
+    if uv := shutil.which("uv"):
+        command = [uv, "venv", "-q", "--clear", "-p", found, str(folder)]
+    else:
+        command = [found, "-m", "venv", "--clear", str(folder)]
+    subprocess.run(command, check=True)
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def install(python: Path, *requirements: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Install into an environment with uv, or with its own pip.
+
+    Args:
+        python: the interpreter of the environment.
+        *requirements: as for pip.
+        before: a date; nothing uploaded later is taken (uv only).
+    """
+    if uv := shutil.which("uv"):
+        command = [uv, "pip", "install", "-q", "-p", str(python)]
+        command += ["--exclude-newer", before] if before else []
+    else:
+        command = [str(python), "-m", "pip", "install", "-q"]
+    return subprocess.run(
+        [*command, *requirements], capture_output=True, text=True, env=certificates()
+    )
+
+
+def certificates() -> dict[str, str]:
+    """The environment, with pip's certificates handed to uv too."""
+    env = dict(os.environ)
+    if "PIP_CERT" in env:
+        env.setdefault("SSL_CERT_FILE", env["PIP_CERT"])
+    return env
+
+
+def source_on_path() -> dict[str, str]:
+    """The environment in which our source is imported without being installed."""
+    env = certificates()
+    env.update(PYTHONPATH=str(ROOT / "src"))
+    return env
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(file)
