@@ -158,7 +158,9 @@ class Behaviour:
         text: one sentence that is true on the releases of ``intervals`` and on no other.
         intervals: the releases on which it holds.
         remedy: what nnx-compat does about it.
-        probe: the function in ``tests/`` that proves it on the installed release.
+        probe: the function in ``tests/test_behaviours.py`` that proves it on the
+            installed release.
+        jax: a PEP 440 specifier of the jax that it needs besides, or ``""``.
     """
 
     id: str
@@ -167,9 +169,14 @@ class Behaviour:
     intervals: tuple[Interval, ...]
     remedy: str
     probe: str
+    jax: str = ""
 
-    def holds(self, version: str) -> bool:
-        """Say whether it holds on ``version``, a release or a build of one.
+    def holds(self, version: str, jax: str | None = None) -> bool:
+        """Say whether it holds on a release of Flax, or on a build of one.
+
+        Args:
+            version: of Flax.
+            jax: the version of jax; without it, what jax causes is taken to hold.
 
         Example:
             >>> from nnx_compat import facts
@@ -177,7 +184,13 @@ class Behaviour:
             True
         """
         at = nearest(version)
-        return any(at in interval for interval in self.intervals)
+        if not any(at in interval for interval in self.intervals):
+            return False
+        if not self.jax or jax is None:
+            return True
+        from packaging.specifiers import SpecifierSet
+
+        return SpecifierSet(self.jax).contains(jax, prereleases=True)
 
 
 @dataclass(frozen=True)
@@ -330,15 +343,18 @@ def _behaviours() -> dict[str, Behaviour]:
     }
 
 
-def behaviours(version: str | None = None) -> tuple[Behaviour, ...]:
-    """All changes of meaning, or those that hold on one release.
+def behaviours(
+    version: str | None = None, jax: str | None = None
+) -> tuple[Behaviour, ...]:
+    """All changes of meaning, or those that hold on one release of Flax, with one jax.
 
     Example:
         >>> from nnx_compat import facts
         >>> len(facts.behaviours()) >= 30
         True
     """
-    return tuple(b for b in _behaviours().values() if not version or b.holds(version))
+    known = _behaviours().values()
+    return tuple(b for b in known if version is None or b.holds(version, jax))
 
 
 def behaviour(id: str) -> Behaviour:

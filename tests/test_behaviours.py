@@ -1,0 +1,601 @@
+"""Every change of meaning in the facts, asked of the installed release itself.
+
+A probe uses the native API and answers one question with yes or no: does this behaviour
+hold here? The facts say on which releases the answer is yes; a probe that disagrees fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import pickle
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nnx_compat as nc
+from nnx_compat import facts
+
+nnx = nc.nnx
+PROBES = {}
+METHODS = not hasattr(nnx, "split")
+
+
+def probe(function):
+    PROBES[function.__name__.removeprefix("probe_").replace("_", "-")] = function
+    return function
+
+
+@pytest.mark.parametrize("id", [b.id for b in facts.behaviours()])
+def test_a_behaviour_holds_exactly_where_the_facts_say(id):
+    behaviour = facts.behaviour(id)
+    assert behaviour.probe == PROBES[id].__name__
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = PROBES[id]()
+    assert found is behaviour.holds(nc.flax_version, nc.jax_version), behaviour.text
+
+
+def test_every_probe_is_in_the_facts_and_every_fact_has_its_probe():
+    assert sorted(PROBES) == sorted(b.id for b in facts.behaviours())
+
+
+# -- the native calls, spelled for the installed release ----------------------------
+
+
+def linear(**options):
+    return nnx.Linear(3, 2, rngs=nnx.Rngs(0), **options)
+
+
+def split(node, *filters):
+    if METHODS:
+        *states, graphdef = node.split(*filters)
+        return (graphdef, *states)
+    return nnx.split(node, *filters)
+
+
+def merge(graphdef, *states):
+    return graphdef.merge(*states) if METHODS else nnx.merge(graphdef, *states)
+
+
+def update(node, state):
+    node.update(state) if METHODS else nnx.update(node, state)
+
+
+def leaf(state, *path):
+    at = state.raw_mapping
+    for key in path:
+        at = at[key]
+    return at
+
+
+def warns(function):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function()
+    return any(issubclass(w.category, DeprecationWarning) for w in caught)
+
+
+def raises(errors, function):
+    try:
+        function()
+    except errors:
+        return True
+    return False
+
+
+class Holder(nnx.Module):
+    def __init__(self, **attributes):
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+class Counter(nnx.Module):
+    def __init__(self):
+        self.n = nnx.BatchStat(jnp.array(0.0))
+
+    def __call__(self):
+        variable = vars(self)["n"]
+        nc.set_value(variable, nc.get_value(variable) + 1)
+
+
+# -- split --------------------------------------------------------------------------
+
+
+@probe
+def probe_nnx_is_experimental():
+    return nnx.__name__ == "flax.experimental.nnx"
+
+
+@probe
+def probe_split_is_a_method():
+    if not hasattr(nnx.Module, "split"):
+        return False
+    first, second = linear().split()
+    return isinstance(first, nnx.State) and isinstance(second, nnx.GraphDef)
+
+
+@probe
+def probe_split_shares_variables():
+    model = Counter()
+    _, state = split(model)
+    model()
+    return float(jax.tree_util.tree_leaves(state)[0]) == 1
+
+
+@probe
+def probe_split_takes_a_bare_variable():
+    if METHODS:
+        return False
+    return not raises(RuntimeError, lambda: nnx.split(nnx.Param(jnp.ones(2))))
+
+
+@probe
+def probe_state_refuses_a_bare_variable():
+    if METHODS:
+        return False
+    with contextlib.suppress(RuntimeError):  # refused as split refuses it
+        return raises(IndexError, lambda: nnx.state(nnx.Param(jnp.ones(2))))
+    return False
+
+
+@probe
+def probe_split_refuses_raw_arrays():
+    return raises(ValueError, lambda: split(Holder(array=jnp.ones(2))))
+
+
+@probe
+def probe_merge_shares_stored_rngs():
+    model = Holder(rngs=nnx.Rngs(0))
+    graphdef, state = split(model)
+    return merge(graphdef, state).rngs is model.rngs
+
+
+@probe
+def probe_filter_string_is_a_path():
+    model = linear()
+    found = model.extract("kernel") if METHODS else nnx.state(model, "kernel")
+    return len(jax.tree_util.tree_leaves(found)) == 1
+
+
+@probe
+def probe_filter_path_is_text():
+    seen = []
+    split(Holder(a=linear()), lambda path, _: not seen.append(path))
+    return isinstance(seen[0], str)
+
+
+@probe
+def probe_state_filters_add_a_rest():
+    if METHODS:
+        return False
+    return len(nnx.state(linear(), nnx.Param, nnx.BatchStat)) == 3
+
+
+# -- graphdef -----------------------------------------------------------------------
+
+
+@probe
+def probe_graphdef_is_no_class():
+    return raises(TypeError, lambda: isinstance(split(linear())[0], nnx.GraphDef))
+
+
+@probe
+def probe_graphdef_equality_ignores_static():
+    return split(Holder(size=1))[0] == split(Holder(size=2))[0]
+
+
+@probe
+def probe_graphdef_carries_metadata():
+    one, two = (Holder(w=nnx.Param(jnp.ones(2), unit=u)) for u in "ab")
+    return split(one)[0] != split(two)[0] and not METHODS
+
+
+@probe
+def probe_graphdef_with_a_list_is_unhashable():
+    return raises(TypeError, lambda: hash(split(Holder(sizes=[1, 2]))[0]))
+
+
+@probe
+def probe_graphdef_of_a_layer_is_picklable():
+    try:
+        pickle.dumps(split(linear())[0])
+    except (AttributeError, pickle.PicklingError, TypeError):
+        return False
+    return True
+
+
+# -- merge --------------------------------------------------------------------------
+
+
+@probe
+def probe_merge_shares_variables():
+    graphdef, state = split(Counter())
+    merge(graphdef, state)()
+    return float(jax.tree_util.tree_leaves(state)[0]) == 1
+
+
+@probe
+def probe_merge_cannot_mutate_under_grad():
+    graphdef, state = split(Counter())
+
+    def run(x):
+        model = merge(graphdef, state)
+        variable = vars(model)["n"]
+        nc.set_value(variable, x)
+        return x * nc.get_value(variable)
+
+    try:
+        jax.grad(run)(2.0)
+    except Exception as error:
+        assert "different trace level" in str(error)
+        return True
+    return False
+
+
+@probe
+def probe_merge_accepts_missing_leaves():
+    graphdef, state = split(linear())
+    del state["bias"]
+    return not raises(ValueError, lambda: merge(graphdef, state))
+
+
+@probe
+def probe_merge_takes_plain_dicts():
+    graphdef, state = split(linear())
+    plain = {k: nc.get_value(v) for k, v in state.raw_mapping.items()}
+    return not raises((TypeError, ValueError, AttributeError), lambda: merge(graphdef, plain))
+
+
+# -- state --------------------------------------------------------------------------
+
+
+@probe
+def probe_state_leaf_is_a_variable():
+    return isinstance(leaf(split(linear())[1], "kernel"), nnx.Variable)
+
+
+@probe
+def probe_state_keys_are_sorted():
+    model = Holder(b=linear(), a=linear())
+    return list(split(model)[1].raw_mapping) == ["a", "b"]
+
+
+@probe
+def probe_state_path_ends_in_raw_value():
+    paths = jax.tree_util.tree_flatten_with_path(split(linear())[1])[0]
+    return jax.tree_util.keystr(paths[0][0]).endswith("raw_value")
+
+
+@probe
+def probe_state_list_index_is_text():
+    layers = [linear(), linear()]
+    try:
+        state = split(Holder(layers=layers))[1]
+    except ValueError:  # a plain list of Modules is refused
+        state = split(Holder(layers=nnx.List(layers)))[1]
+    return next(iter(state.raw_mapping["layers"])) == "0"
+
+
+@probe
+def probe_state_flat_is_a_sequence():
+    state = split(linear())[1]
+    return not hasattr(state.flat_state(), "items")
+
+
+@probe
+def probe_state_methods_warn():
+    return warns(lambda: split(linear())[1].flat_state())
+
+
+@probe
+def probe_state_nested_write_is_lost():
+    state = split(Holder(a=linear()))[1]
+    state["a"]["kernel"] = nnx.Param(jnp.zeros((3, 2)))
+    (kernel,) = jax.tree_util.tree_leaves(leaf(state, "a", "kernel"))
+    return not bool((kernel == 0).all())
+
+
+@probe
+def probe_state_item_becomes_a_bare_array():
+    state = split(linear())[1]
+    with contextlib.suppress(ValueError):
+        state["kernel"] = jnp.zeros((3, 2))
+    return isinstance(leaf(state, "kernel"), jax.Array)
+
+
+@probe
+def probe_state_equality_is_by_content():
+    state = split(Holder(w=nnx.Param(1.0)))[1]
+    again = jax.tree_util.tree_map(lambda a: a, state)
+    return state == again
+
+
+@probe
+def probe_state_difference_fails():
+    one, two = (split(Holder(**{k: nnx.Param(1.0)}))[1] for k in "ab")
+    return raises(AttributeError, lambda: one - two)
+
+
+@probe
+def probe_state_deepcopy_loses_variables():
+    state = copy.deepcopy(split(linear())[1])
+    return isinstance(leaf(state, "kernel"), jax.Array)
+
+
+# -- update, clone, pop -------------------------------------------------------------
+
+
+@probe
+def probe_update_takes_plain_dicts():
+    if METHODS:
+        return False
+    return not raises(AttributeError, lambda: nnx.update(linear(), {"bias": jnp.ones(2)}))
+
+
+@probe
+def probe_update_accepts_any_shape():
+    model = linear()
+    state = jax.tree_util.tree_map(lambda a: jnp.ones((7, 7)), split(model)[1])
+    update(model, state)
+    return nc.get_value(model.kernel).shape == (7, 7)
+
+
+@probe
+def probe_update_overwrites_metadata():
+    model = Holder(w=nnx.Param(1.0, unit="a"))
+    update(model, split(Holder(w=nnx.Param(1.0, unit="b")))[1])
+    return vars(model)["w"].unit == "b"
+
+
+@probe
+def probe_pop_hands_out_the_variable():
+    model = Holder(w=nnx.Intermediate(jnp.ones(2)), v=nnx.Param(1.0))
+    variable = vars(model)["w"]
+    popped = model.pop(nnx.Intermediate) if METHODS else nnx.pop(model, nnx.Intermediate)
+    return leaf(popped, "w") is variable
+
+
+@probe
+def probe_pop_leaves_an_empty_variable():
+    model = Holder(w=nnx.Intermediate(jnp.ones(2)), v=nnx.Param(1.0))
+    model.pop(nnx.Intermediate) if METHODS else nnx.pop(model, nnx.Intermediate)
+    return hasattr(model, "w")
+
+
+# -- Variable -----------------------------------------------------------------------
+
+
+@probe
+def probe_attribute_unwraps_the_variable():
+    return isinstance(Holder(w=nnx.Param(jnp.ones(2))).w, jax.Array)
+
+
+@probe
+def probe_variable_value_is_deprecated():
+    return warns(lambda: nnx.Param(1.0).value)
+
+
+@probe
+def probe_variable_has_get_value():
+    return hasattr(nnx.Param, "get_value")
+
+
+@probe
+def probe_variable_replace_value_is_lost():
+    new = nnx.Param(jnp.zeros(2)).replace(value=jnp.ones(2))
+    return not bool((nc.get_value(new) == 1).all())
+
+
+@probe
+def probe_variable_is_a_pytree():
+    return not isinstance(
+        jax.tree_util.tree_leaves(nnx.Param(jnp.ones(2)))[0], nnx.Variable
+    )
+
+
+@probe
+def probe_variable_setitem_works():
+    variable = nnx.Param(jnp.zeros(3))
+
+    def write():
+        variable[...] = jnp.ones(3)
+
+    return not raises(TypeError, write)
+
+
+@probe
+def probe_variable_setitem_replaces():
+    variable = nnx.Param(jnp.zeros(3))
+    with contextlib.suppress(TypeError, ValueError):
+        variable[...] = jnp.ones((2, 2))
+    return nc.get_value(variable).shape == (2, 2)
+
+
+@probe
+def probe_variable_iadd_is_in_place():
+    variable = same = nnx.Param(jnp.zeros(3))
+    try:
+        variable += 1
+    except (AttributeError, NotImplementedError, TypeError):
+        return False
+    return variable is same
+
+
+@probe
+def probe_variable_equality_is_elementwise():
+    one, two = nnx.Param(jnp.ones(3)), nnx.Param(jnp.ones(3))
+    try:
+        return getattr(one == two, "shape", None) == (3,)
+    except ValueError:
+        return False
+
+
+@probe
+def probe_variable_is_hashable():
+    return not raises(TypeError, lambda: hash(nnx.Param(1.0)))
+
+
+@probe
+def probe_variable_iteration_never_ends():
+    variable = nnx.Param(jnp.arange(2.0))
+    try:
+        return len(list(itertools.islice(iter(variable), 10))) == 10
+    except TypeError:
+        return False
+
+
+@probe
+def probe_variable_forwards_attributes():
+    return not raises(AttributeError, lambda: nnx.Param(jnp.ones((2, 3))).T)
+
+
+@probe
+def probe_variable_deepcopy_is_an_array():
+    return isinstance(copy.deepcopy(nnx.Param(jnp.ones(2))), jax.Array)
+
+
+@probe
+def probe_variable_asarray_is_an_object():
+    return np.asarray(nnx.Param(jnp.ones(2))).dtype == object
+
+
+@probe
+def probe_variable_metadata_attribute_is_frozen():
+    def write():
+        nnx.Param(1.0, unit="m").unit = "cm"
+
+    return raises(AttributeError, write)
+
+
+@probe
+def probe_variable_vars_is_empty():
+    return not getattr(nnx.Param(1.0), "__dict__", None)
+
+
+@probe
+def probe_variable_class_hooks_are_inert():
+    class Doubled(nnx.Variable):
+        def on_get_value(self, value):
+            return value * 2
+
+    return float(nc.get_value(Doubled(jnp.array(3.0)))) == 3
+
+
+@probe
+def probe_variable_in_a_variable_is_nested():
+    variable = nnx.Param(jnp.zeros(2))
+    try:
+        variable.value = nnx.Param(jnp.ones(2))
+    except ValueError:
+        return False
+    return True
+
+
+@probe
+def probe_variable_sharding_needs_a_mesh():
+    return raises(ValueError, lambda: nnx.Param(jnp.ones(2), sharding=("data",)))
+
+
+@probe
+def probe_absent_parameter_is_a_variable():
+    return "bias" in split(linear(use_bias=False))[1].raw_mapping
+
+
+@probe
+def probe_trace_level_is_unchecked():
+    variable = nnx.Param(jnp.array(0.0))
+
+    @jax.jit
+    def leak(x):
+        nc.set_value(variable, x)
+        return x
+
+    try:
+        leak(1.0)
+    except Exception as error:
+        assert "different trace level" in str(error)
+        return False
+    return True
+
+
+# -- containers ---------------------------------------------------------------------
+
+
+@probe
+def probe_list_of_modules_is_refused():
+    return raises(ValueError, lambda: split(Holder(layers=[linear(), linear()])))
+
+
+@probe
+def probe_module_appended_later_is_lost():
+    model = Holder(layers=[])
+    model.layers.append(linear())
+    try:
+        return jax.tree_util.tree_leaves(split(model)[1]) == []
+    except ValueError:
+        return False
+
+
+@probe
+def probe_module_is_a_pytree():
+    return isinstance(jax.tree_util.tree_leaves(linear())[0], jax.Array)
+
+
+@probe
+def probe_iter_graph_shows_internals():
+    if not hasattr(nnx, "iter_graph"):
+        return False
+    return any(str(p[-1:]).startswith("('_") for p, _ in nnx.iter_graph(linear()))
+
+
+# -- Rngs and initial weights -------------------------------------------------------
+
+
+@probe
+def probe_rngs_are_static():
+    return jax.tree_util.tree_leaves(split(Holder(rngs=nnx.Rngs(0)))[1]) == []
+
+
+@probe
+def probe_rngs_hash_their_counts():
+    key = nnx.Rngs(0).params()
+    folded = jax.random.fold_in(jax.random.key(0), 0)
+    return not bool((jax.random.key_data(key) == jax.random.key_data(folded)).all())
+
+
+@probe
+def probe_rngs_are_a_mapping():
+    return hasattr(nnx.Rngs, "keys")
+
+
+@probe
+def probe_rngs_keep_raw_keys():
+    return nnx.Rngs(jax.random.PRNGKey(0)).params().dtype == jnp.uint32
+
+
+@probe
+def probe_rngs_fork_is_a_stream():
+    return isinstance(nnx.Rngs(0).fork(), jax.Array)
+
+
+@probe
+def probe_dropout_forks_its_rngs():
+    rngs = nnx.Rngs(0)
+    try:
+        nnx.Dropout(0.5, rngs=rngs)
+    except TypeError:  # no such argument yet
+        return False
+    after, fresh = rngs.params(), nnx.Rngs(0).params()
+    return not bool((jax.random.key_data(after) == jax.random.key_data(fresh)).all())
+
+
+@probe
+def probe_threefry_is_partitionable():
+    with jax.threefry_partitionable(True):
+        partitionable = jax.random.uniform(jax.random.key(0), (2,))
+    return bool((jax.random.uniform(jax.random.key(0), (2,)) == partitionable).all())
