@@ -297,7 +297,7 @@ def probe_state_nested_write_is_lost():
     state = split(Holder(a=linear()))[1]
     state["a"]["kernel"] = nnx.Param(jnp.zeros((3, 2)))
     (kernel,) = jax.tree_util.tree_leaves(leaf(state, "a", "kernel"))
-    return not bool((kernel == 0).all())
+    return not bool((nc.get_value(kernel) == 0).all())
 
 
 @probe
