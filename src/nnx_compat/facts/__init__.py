@@ -1,9 +1,10 @@
 """What is true of each Flax release: data and its queries. Imports no flax, no jax.
 
-Three files hold the facts: ``releases.toml`` (one row a release, with the jax range
+Four files hold the facts: ``releases.toml`` (one row a release, with the jax range
 measured to work), ``names.json`` (generated: every public NNX name, member and parameter
-with its intervals of releases) and ``behaviours.toml`` (one entry per change of meaning,
-each proved by a probe of the test-suite on every release of the matrix).
+with its intervals of releases), ``behaviours.toml`` (one entry per change of meaning) and
+``spellings.toml`` (how each stable operation is written natively). Each fact is proved by
+a probe of the test-suite on every release of the matrix.
 
     >>> from nnx_compat import facts
     >>> facts.release("0.8.5").revision
@@ -33,6 +34,7 @@ __all__ = [
     "Name",
     "Release",
     "Revision",
+    "Spelling",
     "behaviour",
     "behaviours",
     "companions",
@@ -43,6 +45,7 @@ __all__ = [
     "release",
     "releases",
     "revisions",
+    "spellings",
 ]
 
 _HERE = Path(__file__).parent
@@ -146,6 +149,14 @@ class Interpreter(NamedTuple):
 
     jax: str
     python: str
+
+
+class Spelling(NamedTuple):
+    """How a stable operation is spelled natively on some releases; ``""`` for not at all."""
+
+    operation: str
+    intervals: tuple[Interval, ...]
+    native: str
 
 
 @dataclass(frozen=True)
@@ -369,6 +380,22 @@ def behaviour(id: str) -> Behaviour:
         (Interval(first='0.11.2', last=None),)
     """
     return _lookup(_behaviours(), id, "behaviour")
+
+
+@cache
+def spellings() -> tuple[Spelling, ...]:
+    """How each stable operation is spelled natively, by release.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.spellings()[0].native
+        'model.split()'
+    """
+    rows = _read_toml((_HERE / "spellings.toml").read_text(encoding="utf-8"))
+    return tuple(
+        Spelling(row["operation"], _intervals(row["releases"]), row["native"])
+        for row in rows["spelling"]
+    )
 
 
 @cache

@@ -1,0 +1,191 @@
+"""The command line, ``nnx-compat``: demo, doctor, matrix."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from . import __version__, facts
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 when all is well, 1 when there is a problem, 2 for wrong usage.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except BrokenPipeError:  # the reader has seen enough, as in `nnx-compat matrix | head`
+        sys.stderr.close()
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nnx-compat",
+        description="One piece of code, unchanged, on every Flax release that ships NNX.",
+    )
+    parser.add_argument("--version", action="version", version=f"nnx-compat {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    demo = commands.add_parser(
+        "demo", help="split, scale and merge a layer on the installed Flax"
+    )
+    demo.add_argument("--seed", type=float, default=0.0, help="a whole number")
+    demo.add_argument("--features", type=float, default=2.0, help="a whole number")
+    demo.add_argument("--scale", type=float, default=2.0)
+    demo.add_argument("--size", type=int, default=3, help="the length of the input")
+    demo.set_defaults(run=_demo)
+
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, and whether it fits together"
+    )
+    doctor.add_argument("--json", action="store_true", help="for a machine to read")
+    doctor.set_defaults(run=_doctor)
+
+    matrix = commands.add_parser("matrix", help="what was measured on every release")
+    matrix.add_argument("--flax", metavar="SPEC", default="", help="as '>=0.10,<0.12'")
+    matrix.add_argument("--json", action="store_true", help="for a machine to read")
+    matrix.set_defaults(run=_matrix)
+    return parser
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """With rich, which comes with Flax; aligned text where there is no Flax."""
+    listed = [[str(cell) for cell in row] for row in rows]
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        table_rows = [list(columns), *listed]
+        widths = [max(map(len, cells)) for cells in zip(*table_rows, strict=True)]
+        print(f"\n{title}")
+        for row in table_rows:
+            print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+        return
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in listed:
+        table.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    console.print(table, markup=False)
+
+
+# -- demo ---------------------------------------------------------------------------
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .errors import NnxCompatError
+
+    try:
+        return _run_demo(options)
+    except NnxCompatError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, (TypeError, ValueError)) else 1
+
+
+def _run_demo(options: argparse.Namespace) -> int:
+    import jax.numpy as jnp
+    import numpy as np
+
+    import nnx_compat as nc
+
+    x = jnp.arange(1.0, options.size + 1)
+    result = nc.pure_state_update(options.seed, x, options.features, options.scale)
+
+    rngs = nc.nnx.Rngs(int(options.seed))
+    model = nc.nnx.Linear(x.shape[-1], int(options.features), rngs=rngs)
+    before = np.asarray(nc.get_value(model.kernel))
+    graphdef, state = nc.split(model)
+    scaled = nc.map_state(lambda _, leaf: nc.get_value(leaf) * options.scale, state)
+    merged = nc.merge(graphdef, scaled)
+    after = np.asarray(nc.get_value(model.kernel))
+    same = bool((after == before).all())
+
+    print(f"flax {nc.flax_version}, jax {nc.jax_version}, revision {nc.revision}")
+    print(f"kernel of the original\n{before}")
+    print(f"kernel of the merged model, scaled by {options.scale}")
+    print(np.asarray(nc.get_value(merged.kernel)))
+    print(f"the original is {'untouched' if same else 'CHANGED'}")
+    seed, features = int(options.seed), int(options.features)
+    print(f"pure_state_update({seed}, {x}, {features}, {options.scale}) = {result}")
+    return 0 if same else 1
+
+
+# -- doctor -------------------------------------------------------------------------
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from . import doctor
+
+    report = doctor.examine()
+    if options.json:
+        print(json.dumps(doctor.as_json(report), indent=2))
+        return 0 if report.healthy else 1
+    _print_table(
+        "installed",
+        ("package", "version"),
+        [(name, version or "not installed") for name, version in report.versions.items()],
+    )
+    print(f"revision   {report.revision or 'none could be bound'}")
+    if report.release:
+        inside = "inside" if report.measured else "outside"
+        print(
+            f"measured   {inside} the range of flax {report.release}: jax {report.jax_range}"
+        )
+    if report.behaviours:
+        rows = [facts.behaviour(id) for id in report.behaviours]
+        _print_table(
+            "what native calls mean here (see compat_matrix.md)",
+            ("behaviour", "what happens"),
+            [(row.id, row.text) for row in rows],
+        )
+    for note in report.notes:
+        print(f"note       {note}")
+    for problem in report.problems:
+        print(f"problem    {problem['found']}\n  run:     {problem['run']}")
+    print("healthy" if report.healthy else f"{len(report.problems)} problem(s)")
+    return 0 if report.healthy else 1
+
+
+# -- matrix -------------------------------------------------------------------------
+
+
+def _matrix(options: argparse.Namespace) -> int:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    from .matrix import render
+
+    try:
+        wanted = SpecifierSet(options.flax)
+    except InvalidSpecifier:
+        print(
+            f"nnx-compat matrix: {options.flax!r} is not a version specifier\n"
+            "  instead: --flax '>=0.10,<0.12'",
+            file=sys.stderr,
+        )
+        return 2
+    rows: list[dict[str, Any]] = [r for r in render.rows() if r["flax"] in wanted]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    _print_table(
+        "measured, one row a Flax release",
+        ("flax", "date", "python", "jax", "revision", "tests", "weights"),
+        [
+            (r["flax"], r["date"], r["python"], r["jax"], r["revision"], r["tests"],
+             r["weights"])
+            for r in rows
+        ],
+    )  # fmt: skip
+    return 0

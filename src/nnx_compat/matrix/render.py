@@ -1,0 +1,183 @@
+"""``compat_matrix.md`` from the results and the facts: ``python -m nnx_compat.matrix.render``.
+
+``--check FILE`` says whether a file is what would be rendered; ``--write FILE`` writes it.
+"""
+
+from __future__ import annotations
+
+import string
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import facts
+from . import RESULTS, dated, pair, results
+
+_HEAD = """\
+# What was measured
+
+Rendered by `nox -s render` from the facts and from the records of the matrix runs
+(`src/nnx_compat/matrix/results/`, one JSON a pair). Nothing here is typed by hand.
+
+**tests**: passed of the whole suite on the release's dated pair (the newest jax 21 days
+after it), then of the contract on the oldest and the newest jax of its range; a number of
+failures or skips is shown when there are any. **jax**: the oldest and the newest jax that
+a resolver installs beside the release and on which NNX imports and the contract holds.
+**weights**: releases with the same letter give the same initial weights (to 5 digits) for
+the same seed by default, on their dated pair; the second letter is under
+`nnx_compat.reproducible_init()`. **changes**: behaviours that begin (+) or end (-) there.
+"""
+
+
+def rows() -> list[dict[str, Any]]:
+    """One row a release, oldest first; machine-readable."""
+    recorded = results()
+    groups = _groups(recorded)
+    found = []
+    previous: set[str] = set()
+    for release in facts.releases():
+        holds = {b.id for b in facts.behaviours(release.version)}
+        begins = sorted(holds - previous) if previous else []
+        ends = sorted(previous - holds)
+        previous = holds
+        whole = recorded.get(dated(release.version).id)
+        ends_of_range = [
+            recorded.get(pair(release.version, jax).id)
+            for jax in (release.jax_oldest, release.jax_newest)
+            if jax and jax != release.jax_dated
+        ]
+        found.append(
+            {
+                "flax": release.version,
+                "date": release.date,
+                "python": f">={release.python}",
+                "jax": f"{release.jax_oldest or '?'} - {release.jax_newest or '?'}",
+                "jax_dated": release.jax_dated,
+                "revision": release.revision,
+                "tests": ", ".join(map(_count, [whole, *ends_of_range])),
+                "weights": "".join(groups.get(release.version, "?")),
+                "begins": begins,
+                "ends": ends,
+            }
+        )
+    return found
+
+
+def _count(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "untested"
+    text = str(record["passed"])
+    for key in ("failed", "skipped"):
+        if record[key]:
+            text += f" ({record[key]} {key})"
+    return text
+
+
+def _groups(recorded: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """For each release the letters of its weights, default and reproducible.
+
+    Two releases are in one group when the layers that both have agree.
+    """
+    letters: dict[str, list[str]] = {}
+    for kind in ("default", "reproducible"):
+        known: list[dict[str, list[float]]] = []
+        for release in facts.releases():
+            record = recorded.get(dated(release.version).id)
+            if record is None:
+                continue
+            layers = record["weights"][kind]
+            weights = {name: row["rounded"] for name, row in layers.items()}
+            for index, group in enumerate(known):
+                if all(_close(group[n], weights[n]) for n in group.keys() & weights):
+                    group.update({n: w for n, w in weights.items() if n not in group})
+                    break
+            else:
+                index = len(known)
+                known.append(weights)
+            letters.setdefault(release.version, []).append(string.ascii_uppercase[index])
+    return letters
+
+
+def _close(one: list[float], two: list[float]) -> bool:
+    # both were rounded to 5 digits, so a last bit may show as one unit of the fifth
+    return all(abs(a - b) < 1.5e-5 for a, b in zip(one, two, strict=True))
+
+
+def render() -> str:
+    """The whole file."""
+    parts = [_HEAD, "## Releases\n", _releases_table()]
+    parts += ["\n## Changes of meaning\n", _behaviours_table()]
+    parts += ["\n## The stable operations, and how each is spelled natively\n"]
+    parts += [_spellings_table()]
+    return "\n".join(parts)
+
+
+def _releases_table() -> str:
+    columns = ("flax", "date", "python", "jax", "revision", "tests", "weights")
+    body = [
+        [
+            *(row[column] for column in columns),
+            ", ".join([f"+{b}" for b in row["begins"]] + [f"-{e}" for e in row["ends"]]),
+        ]
+        for row in rows()
+    ]
+    return _table((*columns, "changes"), body)
+
+
+def _behaviours_table() -> str:
+    body = [
+        [
+            f"`{b.id}`",
+            b.area,
+            b.text,
+            ", ".join(map(str, b.intervals)) + (f", jax{b.jax}" if b.jax else ""),
+            b.remedy,
+        ]
+        for b in facts.behaviours()
+    ]
+    return _table(("behaviour", "area", "what holds", "releases", "with us"), body)
+
+
+def _spellings_table() -> str:
+    body = [
+        [
+            f"`nc.{s.operation}`",
+            ", ".join(map(str, s.intervals)),
+            f"`{s.native}`" if s.native else "not there",
+        ]
+        for s in facts.spellings()
+    ]
+    return _table(("operation", "releases", "natively"), body)
+
+
+def _table(columns: tuple[str, ...], body: list[list[str]]) -> str:
+    lines = [list(columns), ["---"] * len(columns), *body]
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n"
+        for line in lines
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Write the file, or check it."""
+    match arguments:
+        case ["--write", name]:
+            file = Path(name)
+            scratch = file.with_name(f".{file.name}.new")
+            scratch.write_text(render(), encoding="utf-8")
+            scratch.replace(file)
+            print(f"wrote {name} from {len(list(RESULTS.glob('*.json')))} results")
+            return 0
+        case ["--check", name]:
+            if Path(name).read_text(encoding="utf-8") == render():
+                print(f"{name} is what the results give")
+                return 0
+            print(f"{name} is stale\n  instead: nox -s render", file=sys.stderr)
+            return 1
+        case _:
+            print(__doc__)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
