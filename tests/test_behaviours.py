@@ -10,6 +10,7 @@ import contextlib
 import copy
 import itertools
 import pickle
+import threading
 import warnings
 
 import jax
@@ -174,6 +175,22 @@ def probe_state_filters_add_a_rest():
     if METHODS:
         return False
     return len(nnx.state(linear(), nnx.Param, nnx.BatchStat)) == 3
+
+
+@probe
+def probe_split_knows_nodes_by_thread():
+    model, failed = Holder(layer=linear()), []
+
+    def run():
+        try:
+            split(model)
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return bool(failed)
 
 
 # -- graphdef -----------------------------------------------------------------------

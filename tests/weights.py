@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 
 import numpy as np
 
@@ -29,7 +30,18 @@ def layers():
         "LSTMCell": lambda: nnx.LSTMCell(3, 2, rngs=rngs()),
         "GRUCell": lambda: nnx.GRUCell(3, 2, rngs=rngs()),
     }
-    return {name: make for name, make in found.items() if hasattr(nnx, name)}
+    return {name: _quiet(make) for name, make in found.items() if hasattr(nnx, name)}
+
+
+def _quiet(make):
+    """Some layers of some releases call deprecated jax functions when they are made."""
+
+    def made():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return make()
+
+    return made
 
 
 def first_kernel(model):

@@ -6,8 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nnx_compat.matrix import Pair
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,6 +60,36 @@ def create(folder: Path, version: str) -> Path:
     else:
         command = [found, "-m", "venv", "--clear", str(folder)]
     subprocess.run(command, check=True)
+    return _python_in(folder)
+
+
+def ensure(folder: Path, pair: Pair, tools: Sequence[str]) -> Path:
+    """The environment of a pair, made when it is not there or was made otherwise.
+
+    Args:
+        folder: where it is.
+        pair: what to install; a dated pair takes nothing newer than its date.
+        tools: what to install besides, of any date.
+
+    Returns:
+        Its interpreter.
+
+    Raises:
+        RuntimeError: the installer failed; the message is its own.
+    """
+    made, wanted = folder / "made.txt", "\n".join([*pair.requirements, *tools])
+    if made.exists() and made.read_text() == wanted:
+        return _python_in(folder)
+    python = create(folder, pair.python)
+    for requirements, before in ((pair.requirements, pair.uploaded_before), (tools, "")):
+        ran = install(python, *requirements, before=before)
+        if ran.returncode:
+            raise RuntimeError(f"{pair.id}: {ran.stderr}")
+    made.write_text(wanted)
+    return python
+
+
+def _python_in(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 

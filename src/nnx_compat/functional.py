@@ -471,7 +471,7 @@ def set_metadata(variable: Any, /, **metadata: Any) -> None:
 def _not_a_variable(asked: str, found: Any) -> VariableTypeError:
     return VariableTypeError(
         f"{asked} needs a Variable and was given a {type(found).__name__}",
-        instead=f"{asked}(nnx_compat.variables(model)[path]), path like ('kernel',)",
+        instead="nnx_compat.variables(model)[path], with a path like ('kernel',)",
     )
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ..errors import NodeTypeError
 from . import shared_variables as newer
 from .get_value import Path
 
@@ -69,7 +70,14 @@ class Revision(newer.Revision):
         """Natively, but for the first release of this revision, which has no such name."""
         if hasattr(self.nnx, "iter_graph"):
             return iter(self.nnx.iter_graph(node))
-        return walk(sys.modules[self.nnx.split.__module__], (), node, set())
+        graph = sys.modules[self.nnx.split.__module__]
+        if isinstance(node, self.nnx.Module) and not graph.is_node(node):
+            raise NodeTypeError(
+                f"this thread does not know that {type(node).__name__} is a node: "
+                "this release of Flax keeps its registry by thread",
+                instead="split and walk models in the thread that defined their classes",
+            )
+        return walk(graph, (), node, set())
 
     def variable_type(self, variable: Any) -> type:
         """A VariableState names the class it stands for."""

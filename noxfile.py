@@ -1,0 +1,163 @@
+"""Sessions: ``nox`` runs the tests on the newest pair that the running Python admits.
+
+    nox                                     the tests
+    nox -s matrix                           every pair of the matrix, recorded
+    nox -s "matrix(flax-0.10.7__jax-0.7.0)" one pair
+    nox -t edges                            first and last release of every revision
+    nox -t dated -- --suite smoke           pure_state_update on all releases
+    nox -s facts [-- --write]               survey all releases, compare names.json
+    nox -s lint types render bench
+
+Environments of pairs are made by tools/environments.py: with uv when it is there, and
+with interpreters that need not be on PATH. A pair whose CPython is missing is reported as
+not run; ``-- --require-all`` makes that an error.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from nnx_compat import facts, matrix  # noqa: E402
+from tools import environments  # noqa: E402
+
+nox.options.sessions = ["tests"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+
+TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100")
+CONTRACT = ("tests/test_contract.py", "tests/test_pure_state_update.py")
+SUITES: dict[str, tuple[str, ...]] = {
+    "full": ("tests",),
+    "contract": CONTRACT,
+    "smoke": CONTRACT[1:],
+}
+
+
+def _newest_here() -> matrix.Pair:
+    """The dated pair of the newest release that the running Python admits."""
+    for release in reversed(facts.releases()):
+        pair = matrix.dated(release.version)
+        if tuple(map(int, pair.python.split("."))) <= sys.version_info[:2]:
+            return pair
+    raise LookupError("no release runs on this Python")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite on the newest pair that the running Python admits."""
+    pair = _newest_here()
+    session.log(f"newest pair on this Python: {pair.id}")
+    session.install(*pair.requirements, *TOOLS)
+    session.install(".")
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+def _parameters() -> list[object]:
+    edges = set()
+    for revision in facts.revisions():
+        served = [r.version for r in facts.releases() if r.revision == revision.name]
+        edges |= {served[0], served[-1]}
+    found = []
+    for pair in matrix.pairs():
+        dated = pair == matrix.dated(pair.flax)
+        tags = ["dated"] * dated + ["edges"] * (dated and pair.flax in edges)
+        found.append(nox.param(pair, id=pair.id, tags=tags))
+    return found
+
+
+@nox.session(name="matrix", venv_backend="none")
+@nox.parametrize("pair", _parameters())
+def run_matrix(session: nox.Session, pair: matrix.Pair) -> None:
+    """One pair: the suite on a dated pair, the contract on the ends of a range."""
+    dated = pair == matrix.dated(pair.flax)
+    usual = "full" if dated else "contract"
+    suite = _option(session, "--suite") or usual
+    if environments.interpreter(pair.python) is None:
+        text = f"not run: {pair.id} needs CPython {pair.python}"
+        if "--require-all" in session.posargs:
+            session.error(text)
+        session.skip(text)
+    python = environments.ensure(ROOT / ".nox" / "pairs" / pair.id, pair, TOOLS)
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2"]
+    command += ["--suite", suite]
+    if suite == usual:
+        command += ["--record", str(matrix.RESULTS / f"{pair.id}.json")]
+    env = environments.source_on_path()
+    session.run(*command, *SUITES[suite], env=env, external=True)
+
+
+def _option(session: nox.Session, name: str) -> str | None:
+    arguments = session.posargs
+    return arguments[arguments.index(name) + 1] if name in arguments else None
+
+
+@nox.session(name="facts", venv_backend="none")
+def survey(session: nox.Session) -> None:
+    """Survey the names of every release and compare with names.json, or write it."""
+    names = ROOT / "src/nnx_compat/facts/names.json"
+    with tempfile.TemporaryDirectory() as folder:
+        for release in facts.releases():
+            pair = matrix.dated(release.version)
+            python = environments.ensure(ROOT / ".nox" / "pairs" / pair.id, pair, TOOLS)
+            found = session.run(
+                str(python), "tools/survey.py", "look", str(names),
+                env=environments.source_on_path(), external=True, silent=True,
+            )  # fmt: skip
+            Path(folder, f"{release.version}.json").write_text(str(found))
+        merged = session.run(
+            sys.executable, "tools/survey.py", "merge", folder,
+            env=environments.source_on_path(), external=True, silent=True,
+        )  # fmt: skip
+    if "--write" in session.posargs:
+        environments.write_atomically(names, str(merged))
+    elif names.read_text() != merged:
+        session.error("names.json is stale\n  instead: nox -s facts -- --write")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff, as linter and as formatter."""
+    session.install("ruff==0.14.0")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict."""
+    session.install("mypy==1.18.2", "packaging", "numpy", "nox")
+    session.run("mypy")
+
+
+@nox.session
+def render(session: nox.Session) -> None:
+    """Render compat_matrix.md from the results; ``-- --check`` compares only."""
+    session.install("packaging")
+    what = "--check" if "--check" in session.posargs else "--write"
+    session.run(
+        "python", "-m", "nnx_compat.matrix.render", what, "compat_matrix.md",
+        env=environments.source_on_path(),
+    )  # fmt: skip
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """The benchmarks on the newest release of every revision; ratios, one process each."""
+    for revision in facts.revisions():
+        served = [r.version for r in facts.releases() if r.revision == revision.name]
+        pair = matrix.dated(served[-1])
+        if environments.interpreter(pair.python) is None:
+            session.warn(f"not run: {pair.id} needs CPython {pair.python}")
+            continue
+        python = environments.ensure(ROOT / ".nox" / "pairs" / pair.id, pair, TOOLS)
+        session.run(
+            str(python), "benchmarks/overhead.py", *session.posargs,
+            env=environments.source_on_path(), external=True,
+        )  # fmt: skip
