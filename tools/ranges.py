@@ -6,7 +6,8 @@ Works means: a resolver installs the pair, NNX imports, and the contract of the 
 operations and of pure_state_update holds (tests/test_contract.py and
 tests/test_pure_state_update.py). From the dated pair, which must work, a bisection goes
 each way over the jax versions of the registry; the neighbour's result is tried first.
-``--log`` keeps every try as a line of JSON, and a try that is there is not run again.
+DeprecationWarnings do not count here: on pairs years apart Flax itself calls what its jax
+has deprecated. ``--log`` keeps every try as a line of JSON, and a try that is there is not run again.
 ``--write`` puts the ranges into facts/releases.toml. Needs uv.
 """
 
@@ -20,7 +21,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -52,6 +52,7 @@ def works(flax: str, jax: str) -> tuple[bool, str]:
         if installed.returncode:
             return False, "install: " + _last_line(installed.stderr)
         command = [str(python), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        command += ["-W", "ignore::DeprecationWarning"]
         ran = subprocess.run(
             [*command, *TESTS],
             cwd=ROOT,
@@ -96,7 +97,12 @@ def outermost(
     return candidates[low]
 
 
-def measure(release: facts.Release, every: list[str], hints: list[str | None], test: Any) -> tuple[str, str]:
+def measure(
+    release: facts.Release,
+    every: list[str],
+    hints: list[str | None],
+    test: Callable[[str], bool],
+) -> tuple[str, str]:
     """The oldest and the newest jax that work with one release."""
     declared, dated = Version(release.jax_declared), release.jax_dated
     if not test(dated):

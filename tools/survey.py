@@ -69,8 +69,16 @@ def _members(cls: type) -> Iterator[str]:
     names = {name for name in dir(cls) if not name.startswith("_")}
     if dataclasses.is_dataclass(cls):
         names |= {f.name for f in dataclasses.fields(cls) if not f.name.startswith("_")}
-    inherited = {name for base in (tuple, dict, str, type) for name in dir(base)}
-    return iter(sorted(n for n in names if n not in inherited or n in vars(cls)))
+    return iter(sorted(name for name in names if not _of_a_builtin(cls, name)))
+
+
+def _of_a_builtin(cls: type, name: str) -> bool:
+    """Whether a member is there only because the class extends tuple, dict or str."""
+    member = getattr(cls, name, None)
+    return any(
+        issubclass(cls, base) and getattr(base, name, cls) is member
+        for base in (tuple, dict, str)
+    )
 
 
 def _parameters(value: Any) -> Iterator[str]:

@@ -327,7 +327,7 @@ def nearest(version: str) -> str:
         >>> facts.nearest("0.12.8+abc"), facts.nearest("0.10.7"), facts.nearest("99.0")
         ('0.12.8', '0.10.7', '0.12.12')
     """
-    if version in _positions():
+    if any(version == r.version for r in releases(yanked=True)):
         return version
     from packaging.version import Version  # 30 ms: only for a version we do not know
 

@@ -32,6 +32,7 @@ class Revision(newer.Revision):
         """A ``VariableState`` that is a class of its own."""
         return (
             hasattr(nnx, "split")
+            and not hasattr(nnx.Variable, "get_value")
             and getattr(nnx, "VariableState", nnx.Variable) is not nnx.Variable
         )
 

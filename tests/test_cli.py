@@ -1,0 +1,152 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nnx_compat as nc
+from nnx_compat import cli, doctor, facts
+
+SOURCE = Path(nc.__file__).parent.parent
+
+
+def test_the_demo_ends_with_its_result(capsys):
+    with nc.reproducible_init():
+        assert cli.main(["demo"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        f"flax {nc.flax_version}, jax {nc.jax_version}, revision {nc.revision}"
+    )
+    assert "the original is untouched" in lines
+    assert lines[-1] == (
+        "pure_state_update(0, [1. 2. 3.], 2, 2.0) = [-3.8551145 -1.7786055]"
+    )
+
+
+def test_the_demo_takes_its_arguments(capsys):
+    assert cli.main("demo --seed 1 --features 4 --scale 0.5 --size 2".split()) == 0
+    result = capsys.readouterr().out.splitlines()[-1].split("= ")[1]
+    assert len(result.strip("[]").split()) == 4
+
+
+@pytest.mark.parametrize("arguments", ["--features 0", "--seed 0.5", "--size 0"])
+def test_the_demo_refuses_bad_input_with_a_clear_message(capsys, arguments):
+    assert cli.main(["demo", *arguments.split()]) == 2
+    assert "instead:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["dmeo"], ["demo", "--size", "x"]])
+def test_wrong_usage_is_exit_2(arguments):
+    with pytest.raises(SystemExit) as raised:
+        cli.main(arguments)
+    assert raised.value.code == 2
+
+
+def test_it_is_a_module_too():
+    ran = subprocess.run(
+        [sys.executable, "-m", "nnx_compat", "--version"],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stdout == "nnx-compat 0.1.0\n"
+
+
+def test_doctor_is_healthy_here(capsys):
+    code = cli.main(["doctor", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["problems"] == []
+    assert code == 0
+    assert report["healthy"]
+    assert report["versions"]["flax"] == nc.flax_version
+    assert report["revision"] == nc.revision
+    assert report["measured"]
+    held = {b.id for b in facts.behaviours(nc.flax_version, nc.jax_version)}
+    assert set(report["behaviours"]) == held
+
+
+def test_doctor_prints_what_it_found(capsys):
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert nc.flax_version in out
+    assert out.endswith("healthy\n")
+
+
+def examine(monkeypatch, **versions):
+    real = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: versions.get(name, real(name)))
+    return doctor.examine()
+
+
+def test_doctor_finds_a_jax_that_is_too_new(monkeypatch):
+    report = examine(monkeypatch, flax="0.8.5", jax="0.5.0")
+    assert not report.healthy
+    (problem,) = report.problems
+    row = facts.release("0.8.5")
+    assert f"jax 0.5.0 is newer than {row.jax_newest}" in problem["found"]
+    assert problem["run"] == (
+        f"pip install 'jax>={row.jax_oldest},<={row.jax_newest}'"
+    )
+
+
+def test_doctor_finds_a_jax_that_is_too_old(monkeypatch):
+    report = examine(monkeypatch, flax="0.12.12", jax="0.4.30")
+    assert "is older than" in report.problems[0]["found"]
+
+
+def test_doctor_finds_companions_that_do_not_fit(monkeypatch):
+    report = examine(monkeypatch, flax="0.8.1", jax="0.4.25", numpy="2.1.0")
+    (problem,) = report.problems
+    assert "jax 0.4.25 does not work with numpy 2.1.0" in problem["found"]
+    assert problem["run"] == "pip install 'numpy<2'"
+
+
+def test_doctor_finds_what_is_missing_old_or_taken_back(monkeypatch):
+    assert "not installed" in examine(monkeypatch, flax=None).problems[0]["found"]
+    assert "0.7.5 is older" in examine(monkeypatch, flax="0.7.5").problems[0]["found"]
+    assert "taken back" in examine(monkeypatch, flax="0.12.11").problems[0]["found"]
+    assert "jax is not" in examine(monkeypatch, jax=None).problems[0]["found"]
+
+
+def test_doctor_exits_1_when_something_is_wrong(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "problem    flax is not installed" in out
+    assert "  run:     pip install" in out
+
+
+def test_doctor_runs_on_a_machine_without_flax(tmp_path):
+    for name in ("flax", "jax", "rich"):
+        text = f"raise ModuleNotFoundError('none', name='{name}')"
+        (tmp_path / f"{name}.py").write_text(text)
+    where = os.pathsep.join([str(tmp_path), str(SOURCE)])
+    ran = subprocess.run(
+        [sys.executable, "-m", "nnx_compat", "doctor"],
+        env={**os.environ, "PYTHONPATH": where},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 1
+    assert "flax is not installed" in ran.stdout
+
+
+def test_matrix_filters_releases(capsys):
+    assert cli.main(["matrix", "--flax", ">=0.10,<0.11", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [r["flax"] for r in rows][0] == "0.10.0"
+    assert len(rows) == 8
+    assert cli.main(["matrix", "--flax", "==0.8.5"]) == 0
+    assert "0.8.5" in capsys.readouterr().out
+
+
+def test_matrix_refuses_what_is_no_specifier(capsys):
+    assert cli.main(["matrix", "--flax", "newest"]) == 2
+    assert "instead: --flax '>=0.10,<0.12'" in capsys.readouterr().err

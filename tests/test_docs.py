@@ -1,0 +1,120 @@
+"""Every public name is documented, and its example runs on the installed release."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import nnx_compat as nc
+from nnx_compat.stable import v1
+
+ROOT = Path(__file__).parent.parent
+FUNCTIONS = [n for n in v1.__all__ if inspect.isfunction(getattr(v1, n))]
+MODULES = [
+    name
+    for _, name, _ in pkgutil.walk_packages(nc.__path__, "nnx_compat.")
+    if ".revisions." not in name and not name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_public_function_has_a_docstring_with_an_example(name):
+    text = inspect.getdoc(getattr(nc, name))
+    assert text.splitlines()[0].endswith((".", ".)"))
+    assert ">>>" in text
+
+
+@pytest.mark.parametrize("module", ["nnx_compat", *MODULES])
+def test_the_examples_of_a_module_run(module):
+    import jax
+
+    loaded = importlib.import_module(module)
+    result = doctest.testmod(loaded, extraglobs={"jax": jax})
+    assert result.failed == 0
+
+
+def test_the_example_of_the_readme_runs():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_names_are_completed_and_unknown_ones_refused():
+    assert set(nc.__all__) <= set(dir(nc))
+    assert set(v1.__all__) | {"errors", "facts", "pure"} == set(nc.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'spilt'"):
+        _ = nc.spilt
+    for name in v1.__all__:
+        assert getattr(nc, name) is getattr(v1, name)
+
+
+FROZEN = {
+    "clone": "(node, /)",
+    "filter_state": "(state, /, first, *filters)",
+    "from_flat_state": "(flat, /)",
+    "from_pure_dict": "(template, nested, /)",
+    "get_metadata": "(variable, /)",
+    "get_value": "(variable, /)",
+    "graphdef": "(node, /)",
+    "is_variable": "(value, /)",
+    "iter_graph": "(node, /)",
+    "iter_modules": "(node, /)",
+    "map_state": "(fn, state, /)",
+    "merge": "(graphdef, state, /, *states)",
+    "merge_state": "(state, /, *states)",
+    "pop": "(node, /, *filters)",
+    "pure_state_update": "(seed, x, features, scale)",
+    "reproducible_init": "()",
+    "set_metadata": "(variable, /, **metadata)",
+    "set_value": "(variable, value, /)",
+    "split": "(node, /, *filters)",
+    "split_state": "(state, /, first, *filters)",
+    "state": "(node, /, *filters)",
+    "supports": "(name, parameter=None, /)",
+    "to_flat_state": "(state, /)",
+    "to_pure_dict": "(state, /)",
+    "update": "(node, state, /, *states)",
+    "variable_type": "(variable, /)",
+    "variables": "(node, /, *filters)",
+}
+
+
+def test_names_and_signatures_of_v1_are_frozen():
+    found = {}
+    for name in FUNCTIONS:
+        signature = inspect.signature(getattr(v1, name))
+        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        found[name] = str(inspect.Signature(plain))
+    assert found == FROZEN
+    assert set(v1.__all__) == set(FROZEN) | {
+        "flax_version", "jax_version", "nnx", "revision",
+    }  # fmt: skip
+
+
+def test_no_version_is_written_outside_the_facts():
+    pattern = re.compile(r"[\"'(, ]0\.(8|9|10|11|12)\.\d+[\"'), ]")
+    source = ROOT / "src" / "nnx_compat"
+    for file in source.rglob("*.py"):
+        if "facts" in file.parts:
+            continue
+        code = re.sub(r'""".*?"""', "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+        lines = [x for x in code.splitlines() if not x.lstrip().startswith("#")]
+        assert not [x for x in lines if pattern.search(x)], file
+
+
+def test_only_the_revisions_import_flax():
+    source = ROOT / "src" / "nnx_compat"
+    importing = {
+        file.relative_to(source).parts[0]
+        for file in source.rglob("*.py")
+        if re.search(r"^\s*(import|from) flax", file.read_text(), re.MULTILINE)
+    }
+    assert importing == {"revisions"}

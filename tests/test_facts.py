@@ -1,0 +1,157 @@
+"""The facts: well-formed, complete, and true of what is installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nnx_compat as nc
+from nnx_compat import errors, facts
+from nnx_compat.facts import Interval, _read_toml
+
+FOLDER = Path(facts.__file__).parent
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="CPython 3.10 has no tomllib")
+@pytest.mark.parametrize("file", sorted(f.name for f in FOLDER.glob("*.toml")))
+def test_our_reader_reads_what_tomllib_reads(file):
+    import tomllib
+
+    text = (FOLDER / file).read_text(encoding="utf-8")
+    assert _read_toml(text) == tomllib.loads(text)
+
+
+def test_all_releases_are_there_and_one_is_yanked():
+    assert len(facts.releases()) == 30
+    assert [r.version for r in facts.releases(yanked=True) if r.yanked] == ["0.12.11"]
+    dates = [r.date for r in facts.releases(yanked=True)]
+    assert dates == sorted(dates)
+
+
+def test_every_release_has_a_measured_range_around_its_dated_jax():
+    from packaging.version import Version
+
+    for row in facts.releases():
+        ends = row.jax_declared, row.jax_oldest, row.jax_dated, row.jax_newest
+        versions = list(map(Version, ends))
+        assert versions == sorted(versions), row
+
+
+def test_every_interval_names_known_releases_in_order():
+    known = [r.version for r in facts.releases(yanked=True)]
+    rows = [b.intervals for b in facts.behaviours()]
+    rows += [s.intervals for s in facts.spellings()]
+    for path in facts.names():
+        name = facts.name(path)
+        rows += [name.intervals, *name.parameters.values()]
+    for intervals in rows:
+        assert intervals
+        for interval in intervals:
+            last = interval.last or known[-1]
+            assert known.index(interval.first) <= known.index(last)
+
+
+def test_there_are_at_least_thirty_changes_of_meaning_with_all_they_need():
+    assert len(facts.behaviours()) >= 30
+    for b in facts.behaviours():
+        assert b.text.endswith(".")
+        assert b.remedy and b.area and b.probe, b.id
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_names_are_true_of_the_installed_release():
+    """names.json against the installed package: what it has and what it lacks."""
+    wrong = []
+    for path in facts.names():
+        _, name, *member = path.split(".")
+        here = hasattr(nc.nnx, name)
+        if here and member:
+            native = getattr(nc.nnx, name)
+            fields = getattr(native, "__dataclass_fields__", ())
+            here = isinstance(native, type) and (
+                hasattr(native, member[0]) or member[0] in fields
+            )
+        if here is not facts.name(path).on(nc.flax_version):
+            wrong.append(path)
+    assert not wrong
+
+
+def test_names_leave_and_come_back():
+    assert [str(i) for i in facts.name("nnx.List").intervals] == [
+        "0.8.3-0.9.0",
+        "0.12.0-",
+    ]
+    assert facts.name("nnx.merge").on("0.11.2", "copy")
+    assert not facts.name("nnx.merge").on("0.11.1", "copy")
+
+
+def test_supports_answers_for_the_installed_release():
+    assert nc.supports("nnx.Linear")
+    assert nc.supports("nnx.List") is hasattr(nc.nnx, "List")
+    assert nc.supports("nnx.split") is hasattr(nc.nnx, "split")
+    with pytest.raises(LookupError, match="no public name 'nnx.Linaer'") as raised:
+        nc.supports("nnx.Linaer")
+    assert "nnx.Linear" in str(raised.value)
+
+
+def test_nearest_reads_builds():
+    assert facts.nearest("0.12.8+abc") == "0.12.8"
+    assert facts.nearest("0.12.8.dev3") == "0.12.8"
+    assert facts.nearest("0.12.8rc1") == "0.12.8"
+    assert facts.nearest("0.10.99") == "0.10.7"
+    assert facts.nearest("1.0") == "0.12.12"
+    with pytest.raises(errors.UnknownFactError, match="is older than 0.8.0"):
+        facts.nearest("0.7.5")
+
+
+def test_unknown_facts_say_what_is_known():
+    with pytest.raises(errors.UnknownFactError, match="no release '0.8.9'"):
+        facts.release("0.8.9")
+    with pytest.raises(errors.UnknownFactError) as raised:
+        facts.behaviour("split-shares-variable")
+    assert str(raised.value) == (
+        "no behaviour 'split-shares-variable' in the facts. [NC002]\n"
+        "  instead: split-shares-variables, split-takes-a-bare-variable, "
+        "merge-shares-variables"
+    )
+
+
+def test_intervals_show_as_they_are_written():
+    shown = [Interval("0.8.3", "0.9.0"), Interval("0.9.0", "0.9.0"), Interval("0.9.0", None)]
+    assert list(map(str, shown)) == ["0.8.3-0.9.0", "0.9.0", "0.9.0-"]
+
+
+def test_behaviours_of_a_release_depend_on_its_jax():
+    def ids(jax):
+        return {b.id for b in facts.behaviours("0.10.2", jax)}
+
+    assert "threefry-is-partitionable" in ids("0.5.1")
+    assert "threefry-is-partitionable" not in ids("0.4.37")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "nnx_compat",
+        "nnx_compat.errors",
+        "nnx_compat.facts",
+        "nnx_compat.matrix",
+        "nnx_compat.matrix.render",
+        "nnx_compat.doctor",
+        "nnx_compat.cli",
+    ],
+)
+def test_the_facts_half_imports_neither_flax_nor_jax(module):
+    code = (
+        f"import json, sys, {module}; "
+        "from nnx_compat import facts; facts.behaviours(); facts.names(); "
+        "print(json.dumps([m for m in ('flax', 'jax', 'rich') if m in sys.modules]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert json.loads(ran.stdout) == []
