@@ -7,7 +7,8 @@ operations and of pure_state_update holds (tests/test_contract.py and
 tests/test_pure_state_update.py). From the dated pair, which must work, a bisection goes
 each way over the jax versions of the registry; the neighbour's result is tried first.
 DeprecationWarnings do not count here: on pairs years apart Flax itself calls what its jax
-has deprecated. ``--log`` keeps every try as a line of JSON, and a try that is there is not run again.
+has deprecated. ``--log`` (tools/ranges.jsonl) keeps every try as a line of JSON, and a try
+that is there is not run again.
 ``--write`` puts the ranges into facts/releases.toml. Needs uv.
 """
 
@@ -62,7 +63,7 @@ def works(flax: str, jax: str) -> tuple[bool, str]:
         )
     lines = [line for line in ran.stdout.splitlines() if line.startswith("E ")]
     lines += (ran.stdout + ran.stderr).strip().splitlines()[-1:]
-    return ran.returncode == 0, lines[0][:300]
+    return ran.returncode == 0, re.sub(r" \(/\S+\)", "", lines[0])[:300]
 
 
 def _last_line(text: str) -> str:
@@ -130,7 +131,7 @@ def main() -> None:
     """Measure the releases asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("releases", nargs="*")
-    parser.add_argument("--log", type=Path)
+    parser.add_argument("--log", type=Path, default=ROOT / "tools/ranges.jsonl")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     chosen = [
@@ -146,9 +147,8 @@ def main() -> None:
                 tried[flax, jax], why = works(flax, jax)
                 line = {"flax": flax, "jax": jax, "works": tried[flax, jax], "why": why}
                 print(json.dumps(line), flush=True)
-                if options.log:
-                    with options.log.open("a") as log:
-                        log.write(json.dumps(line) + "\n")
+                with options.log.open("a") as log:
+                    log.write(json.dumps(line) + "\n")
             return tried[flax, jax]
 
         ranges[release.version] = measure(release, every, hints, test)
@@ -158,8 +158,8 @@ def main() -> None:
             write(ranges)
 
 
-def _read(log: Path | None) -> dict[tuple[str, str], bool]:
-    if log is None or not log.exists():
+def _read(log: Path) -> dict[tuple[str, str], bool]:
+    if not log.exists():
         return {}
     rows = map(json.loads, log.read_text().splitlines())
     return {(row["flax"], row["jax"]): row["works"] for row in rows}

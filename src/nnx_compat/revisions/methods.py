@@ -35,6 +35,7 @@ class Revision(newer.Revision):
             __hash__ = object.__hash__
 
         self._rngs_type = SplitRngs
+        self._rngs_classes: dict[type, bool] = {}
 
     @staticmethod
     def matches(nnx: Any) -> bool:
@@ -44,11 +45,11 @@ class Revision(newer.Revision):
     def split(self, node: Any) -> tuple[Any, Any]:
         """Natively detached, but for a ``Rngs``, which is copied into the graphdef."""
         state, graphdef = self.graph.graph_flatten(node)
-        return self._own_rngs(graphdef), state
+        return self._with_own_rngs(graphdef), state
 
     def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
         """Natively detached; a stored ``Rngs`` starts anew from where split found it."""
-        return self._own_rngs(graphdef).merge(*states)
+        return self._with_own_rngs(graphdef).merge(*states)
 
     def graphdef(self, node: Any) -> Any:
         """The static structure of ``node``, with a copy of each stored ``Rngs``."""
@@ -102,24 +103,38 @@ class Revision(newer.Revision):
 
     # -- a stored Rngs --------------------------------------------------------------
 
-    def _own_rngs(self, graphdef: Any) -> Any:
+    def _with_own_rngs(self, graphdef: Any) -> Any:
         """The same graphdef with a copy of each Rngs, valid at the current trace level."""
-        if isinstance(graphdef, int):  # a node met before
+        if not self._holds_rngs(graphdef):  # the usual case, and a third of the time
             return graphdef
         static = {k: self._copy_rngs(v) for k, v in graphdef.static_fields.items()}
-        subgraphs = {k: self._own_rngs(v) for k, v in graphdef.subgraphs.items()}
         return type(graphdef)(
             type=graphdef.type,
             index=graphdef.index,
             attributes=graphdef.attributes,
-            subgraphs=subgraphs.items(),
+            subgraphs=[
+                (k, self._with_own_rngs(v)) for k, v in graphdef.subgraphs.items()
+            ],
             static_fields=static.items(),
             variables=graphdef.variables.items(),
             metadata=graphdef.metadata,
         )
 
+    def _holds_rngs(self, graphdef: Any) -> bool:
+        if isinstance(graphdef, int):  # a node met before
+            return False
+        for value in graphdef.static_fields._mapping.values():
+            if self._is_rngs(type(value)):
+                return True
+        return any(map(self._holds_rngs, graphdef.subgraphs._mapping.values()))
+
+    def _is_rngs(self, kind: type) -> bool:
+        if kind not in self._rngs_classes:  # Rngs is an ABC: issubclass is slow
+            self._rngs_classes[kind] = issubclass(kind, self.nnx.Rngs)
+        return self._rngs_classes[kind]
+
     def _copy_rngs(self, value: Any) -> Any:
-        if not isinstance(value, self.nnx.Rngs):
+        if not self._is_rngs(type(value)):
             return value
         rngs = self._rngs_type()
         rngs._rngs.update({k: _copy_stream(s) for k, s in value._rngs.items()})

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from operator import attrgetter, methodcaller
+from operator import attrgetter
 from typing import Any
 
 import jax
@@ -28,13 +28,17 @@ class Revision(newer.Revision):
     """Spelled with ``Variable.get_value`` of the first kind."""
 
     name = "methods_unwrapped"
-    read = methodcaller("get_value")
     raw = attrgetter("value")
 
     @staticmethod
     def matches(nnx: Any) -> bool:
         """No function ``split``, and Variables with ``get_value``."""
         return not hasattr(nnx, "split") and hasattr(nnx.Variable, "get_value")
+
+    def reader(self, kind: type) -> Callable[[Any], Any]:
+        """The first ``get_value``: ``.value`` is the stored one here."""
+        found: Callable[[Any], Any] = kind.get_value  # type: ignore[attr-defined]
+        return found
 
     def write(self, variable: Any, value: Any) -> None:
         """Replace the value, through the hooks."""

@@ -1,0 +1,169 @@
+"""What the stable operations cost over the native ones, as ratios in one process.
+
+    python benchmarks/overhead.py [--json]
+
+Contenders are interleaved, so that a noisy machine is noisy for all; the figure is the
+median over rounds, the minimum beside it. ``nox -s bench`` runs it on the newest release
+of every revision.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+import jax
+import jax.numpy as jnp
+
+import nnx_compat as nc
+
+nnx = nc.nnx
+ROUNDS = 60
+
+
+class Wide(nnx.Module):
+    """300 Variables in 150 layers."""
+
+    def __init__(self):
+        for i in range(150):
+            setattr(self, f"layer{i:03d}", nnx.Linear(2, 2, rngs=nnx.Rngs(0)))
+
+
+def contest(contenders, rounds=ROUNDS, repeat=1):
+    """Median and minimum seconds of each contender, run in turns."""
+    times = {name: [] for name in contenders}
+    for fn in contenders.values():
+        fn()
+    for _ in range(rounds):
+        for name, fn in contenders.items():
+            start = time.perf_counter()
+            for _ in range(repeat):
+                fn()
+            times[name].append((time.perf_counter() - start) / repeat)
+    return {name: (statistics.median(t), min(t)) for name, t in times.items()}
+
+
+def native_calls():
+    """Split and merge as the installed release has them."""
+    if hasattr(nnx, "split"):
+        return nnx.split, nnx.merge
+    return (lambda m: m.split()), (lambda graphdef, state: graphdef.merge(state))
+
+
+def graph_operations():
+    model = Wide()
+    split, merge = native_calls()
+    graphdef, state = nc.split(model)
+    found = contest({"native": lambda: split(model), "ours": lambda: nc.split(model)})
+    yield "split, 300 Variables", found
+    found = contest(
+        {
+            "native": lambda: merge(graphdef, state),
+            "ours": lambda: nc.merge(graphdef, state),
+        }
+    )
+    yield "merge, 300 Variables", found
+
+
+def variable_access():
+    variable = nnx.Param(jnp.ones(3))
+    get = nc.get_value
+    if nc.supports("nnx.Variable.get_value"):
+        native = lambda: variable.get_value()  # noqa: E731
+    else:
+        native = lambda: variable.value  # noqa: E731
+    found = contest({"native": native, "ours": lambda: get(variable)}, 200, 2000)
+    yield "get_value", found
+
+
+def state_update():
+    x = jnp.arange(1.0, 4.0)
+
+    @functools.partial(jax.jit)
+    def by_hand(kernel, bias, x, scale):
+        return x @ (scale * kernel) + scale * bias
+
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    kernel, bias = nc.get_value(model.kernel), nc.get_value(model.bias)
+
+    def recipe():
+        made = nnx.Linear(in_features=3, out_features=2, rngs=nnx.Rngs(0))
+        split, merge = native_calls()
+        one, two = split(made)
+        graphdef, state = (one, two) if hasattr(nnx, "split") else (two, one)
+        scaled = jax.tree_util.tree_map(lambda leaf: leaf * 2.0, state)
+        merge(graphdef, scaled)(x).block_until_ready()
+
+    found = contest(
+        {
+            "native": lambda: by_hand(kernel, bias, x, 2.0).block_until_ready(),
+            "ours": lambda: nc.pure_state_update(0, x, 2, 2.0).block_until_ready(),
+        },
+        300,
+        10,
+    )
+    yield "pure_state_update against hand-written jit", found
+    found = contest(
+        {
+            "native": recipe,
+            "ours": lambda: nc.pure_state_update(0, x, 2, 2.0).block_until_ready(),
+        },
+        40,
+    )
+    yield "pure_state_update against the eager recipe", found
+
+
+def imports(rounds=9):
+    native = f"import {nnx.__name__}"
+    ours = "import nnx_compat; nnx_compat.split"
+
+    def seconds(code):
+        # the clock is in the child: starting an interpreter is not ours to measure
+        timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter()-t)"
+        ran = subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True)
+        return float(ran.stdout.splitlines()[-1])
+
+    times = {"native": [], "ours": []}
+    for _ in range(rounds):
+        times["native"].append(seconds(native))
+        times["ours"].append(seconds(ours))
+    yield "import", {k: (statistics.median(t), min(t)) for k, t in times.items()}
+
+
+def main():
+    """Run all and print a table, or JSON."""
+    rows = []
+    for part in (graph_operations, variable_access, state_update, imports):
+        for what, found in part():
+            ours, native = found["ours"], found["native"]
+            rows.append(
+                {
+                    "what": what,
+                    "ratio": round(ours[0] / native[0], 3),
+                    "ratio_of_minima": round(ours[1] / native[1], 3),
+                    "native_us": round(native[0] * 1e6, 3),
+                    "ours_us": round(ours[0] * 1e6, 3),
+                    "added_ns_of_minima": round((ours[1] - native[1]) * 1e9),
+                }
+            )
+    versions = {"flax": nc.flax_version, "jax": nc.jax_version, "revision": nc.revision}
+    if "--json" in sys.argv:
+        print(json.dumps({**versions, "rows": rows}, indent=1))
+        return
+    print(*(f"{name} {value}" for name, value in versions.items()))
+    for row in rows:
+        print(
+            f"  {row['what']:<44} {row['ratio']:7.3f}x (minima "
+            f"{row['ratio_of_minima']:.3f}x)  {row['native_us']:.2f} -> "
+            f"{row['ours_us']:.2f} us, +{row['added_ns_of_minima']} ns"
+        )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main()
