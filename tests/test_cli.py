@@ -81,8 +81,9 @@ def test_doctor_prints_what_it_found(capsys):
 
 def examine(monkeypatch, **versions):
     real = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: versions.get(name, real(name)))
-    return doctor.examine()
+    with monkeypatch.context() as patch:
+        patch.setattr(doctor, "_version", lambda name: versions.get(name, real(name)))
+        return doctor.examine()
 
 
 def test_doctor_finds_a_jax_that_is_too_new(monkeypatch):
@@ -121,21 +122,6 @@ def test_doctor_exits_1_when_something_is_wrong(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "problem    flax is not installed" in out
     assert "  run:     pip install" in out
-
-
-def test_doctor_runs_on_a_machine_without_flax(tmp_path):
-    for name in ("flax", "jax", "rich"):
-        text = f"raise ModuleNotFoundError('none', name='{name}')"
-        (tmp_path / f"{name}.py").write_text(text)
-    where = os.pathsep.join([str(tmp_path), str(SOURCE)])
-    ran = subprocess.run(
-        [sys.executable, "-m", "nnx_compat", "doctor"],
-        env={**os.environ, "PYTHONPATH": where},
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 1
-    assert "flax is not installed" in ran.stdout
 
 
 def test_matrix_filters_releases(capsys):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -131,27 +129,3 @@ def test_behaviours_of_a_release_depend_on_its_jax():
 
     assert "threefry-is-partitionable" in ids("0.5.1")
     assert "threefry-is-partitionable" not in ids("0.4.37")
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "nnx_compat",
-        "nnx_compat.errors",
-        "nnx_compat.facts",
-        "nnx_compat.matrix",
-        "nnx_compat.matrix.render",
-        "nnx_compat.doctor",
-        "nnx_compat.cli",
-    ],
-)
-def test_the_facts_half_imports_neither_flax_nor_jax(module):
-    code = (
-        f"import json, sys, {module}; "
-        "from nnx_compat import facts; facts.behaviours(); facts.names(); "
-        "print(json.dumps([m for m in ('flax', 'jax', 'rich') if m in sys.modules]))"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
-    assert json.loads(ran.stdout) == []
