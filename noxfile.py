@@ -9,8 +9,8 @@
     nox -s lint types render bench
 
 Environments of pairs are made by tools/environments.py: with uv when it is there, and
-with interpreters that need not be on PATH. A pair whose CPython is missing is reported as
-not run; ``-- --require-all`` makes that an error.
+with interpreters that need not be on PATH. A pair whose CPython is missing is reported
+as not run; ``-- --require-all`` makes that an error.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -62,7 +63,7 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "2", *session.posargs)
 
 
-def _parameters() -> list[object]:
+def _parameters() -> list[Any]:
     edges = set()
     for revision in facts.revisions():
         served = [r.version for r in facts.releases() if r.revision == revision.name]
@@ -154,7 +155,7 @@ def render(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """The benchmarks on the newest release of every revision; ratios, one process each."""
+    """The benchmarks on the newest release of every revision, one process each."""
     for revision in facts.revisions():
         served = [r.version for r in facts.releases() if r.revision == revision.name]
         pair = matrix.dated(served[-1])

@@ -3,8 +3,8 @@
     python benchmarks/overhead.py [--json]
 
 Contenders are interleaved, so that a noisy machine is noisy for all; the figure is the
-median over rounds, the minimum beside it. ``nox -s bench`` runs it on the newest release
-of every revision.
+median over rounds, the minimum beside it. ``nox -s bench`` runs it on the newest
+release of every revision.
 """
 
 from __future__ import annotations
@@ -124,8 +124,13 @@ def imports(rounds=9):
 
     def seconds(code):
         # the clock is in the child: starting an interpreter is not ours to measure
-        timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter()-t)"
-        ran = subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True)
+        timed = (
+            f"import time; start = time.perf_counter(); {code}; "
+            "print(time.perf_counter() - start)"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", timed], capture_output=True, text=True
+        )
         return float(ran.stdout.splitlines()[-1])
 
     times = {"native": [], "ours": []}

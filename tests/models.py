@@ -59,7 +59,7 @@ class Shared(nnx.Module):
         self.b = nnx.Linear(3, 3, rngs=rngs)
         kernel = nc.variables(self.a)["kernel",]
         self.b.kernel = kernel
-        if "methods_unwrapped" == nc.revision:
+        if nc.revision == "methods_unwrapped":
             vars(self.b)["kernel"] = kernel
         self.again = self.a
 
@@ -141,7 +141,7 @@ def snapshot(node_or_state):
     """All values by path, keys as their bits, to compare before and after."""
     if isinstance(node_or_state, nnx.State) or nc.is_variable(node_or_state):
         flat = nc.to_flat_state(node_or_state)
-        values = {p: leaf for p, leaf in flat.items()}
+        values = dict(flat.items())
     else:
         values = nc.variables(node_or_state)
     taken = {p: _plain(nc.get_value(v)) for p, v in values.items()}
@@ -158,11 +158,15 @@ def static_rngs(node):
     for path, value in nc.iter_graph(node):
         if isinstance(value, nnx.Rngs):
             for name, stream in value._rngs.items():
-                count = list(stream.counts) if hasattr(stream, "counts") else stream.count
+                count = (
+                    list(stream.counts) if hasattr(stream, "counts") else stream.count
+                )
                 yield (*path, name), [str(count)]
 
 
 def _plain(value):
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if isinstance(value, jax.Array) and jnp.issubdtype(
+        value.dtype, jax.dtypes.prng_key
+    ):
         value = jax.random.key_data(value)
     return [str(value.dtype), value.shape, value.tolist()]

@@ -265,7 +265,9 @@ def probe_merge_accepts_missing_leaves():
 def probe_merge_takes_plain_dicts():
     graphdef, state = split(linear())
     plain = {k: nc.get_value(v) for k, v in state.raw_mapping.items()}
-    return not raises((TypeError, ValueError, AttributeError), lambda: merge(graphdef, plain))
+    return not raises(
+        (TypeError, ValueError, AttributeError), lambda: merge(graphdef, plain)
+    )
 
 
 # -- state --------------------------------------------------------------------------
@@ -351,7 +353,9 @@ def probe_state_deepcopy_loses_variables():
 def probe_update_takes_plain_dicts():
     if METHODS:
         return False
-    return not raises(AttributeError, lambda: nnx.update(linear(), {"bias": jnp.ones(2)}))
+    return not raises(
+        AttributeError, lambda: nnx.update(linear(), {"bias": jnp.ones(2)})
+    )
 
 
 @probe
@@ -373,7 +377,9 @@ def probe_update_overwrites_metadata():
 def probe_pop_hands_out_the_variable():
     model = Holder(w=nnx.Intermediate(jnp.ones(2)), v=nnx.Param(1.0))
     variable = vars(model)["w"]
-    popped = model.pop(nnx.Intermediate) if METHODS else nnx.pop(model, nnx.Intermediate)
+    popped = (
+        model.pop(nnx.Intermediate) if METHODS else nnx.pop(model, nnx.Intermediate)
+    )
     return leaf(popped, "w") is variable
 
 

@@ -30,7 +30,12 @@ def test_the_demo_ends_with_its_result(capsys):
 
 
 def test_the_demo_takes_its_arguments(capsys):
-    assert cli.main("demo --seed 1 --features 4 --scale 0.5 --size 2".split()) == 0
+    assert (
+        cli.main(
+            ["demo", "--seed", "1", "--features", "4", "--scale", "0.5", "--size", "2"]
+        )
+        == 0
+    )
     result = capsys.readouterr().out.splitlines()[-1].split("= ")[1]
     assert len(result.strip("[]").split()) == 4
 
@@ -92,9 +97,7 @@ def test_doctor_finds_a_jax_that_is_too_new(monkeypatch):
     (problem,) = report.problems
     row = facts.release("0.8.5")
     assert f"jax 0.5.0 is newer than {row.jax_newest}" in problem["found"]
-    assert problem["run"] == (
-        f"pip install 'jax>={row.jax_oldest},<={row.jax_newest}'"
-    )
+    assert problem["run"] == (f"pip install 'jax>={row.jax_oldest},<={row.jax_newest}'")
 
 
 def test_doctor_finds_a_jax_that_is_too_old(monkeypatch):
@@ -127,7 +130,7 @@ def test_doctor_exits_1_when_something_is_wrong(monkeypatch, capsys):
 def test_matrix_filters_releases(capsys):
     assert cli.main(["matrix", "--flax", ">=0.10,<0.11", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [r["flax"] for r in rows][0] == "0.10.0"
+    assert next(r["flax"] for r in rows) == "0.10.0"
     assert len(rows) == 8
     assert cli.main(["matrix", "--flax", "==0.8.5"]) == 0
     assert "0.8.5" in capsys.readouterr().out

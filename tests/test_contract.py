@@ -563,7 +563,7 @@ def test_iter_graph_gives_each_node_and_variable_once_and_no_internals():
 def test_variables_are_the_live_ones():
     node = Nested(nnx.Rngs(0))
     stats = nc.variables(node, nnx.BatchStat)
-    assert set(p[-1] for p in stats) == {"mean", "var"}
+    assert {p[-1] for p in stats} == {"mean", "var"}
     nc.set_value(stats["first", "norm", "mean"], jnp.full(3, 2.0))
     assert nc.get_value(node.first.norm.mean).tolist() == [2, 2, 2]
     both = nc.variables(node, nnx.BatchStat, lambda path, _: path[-1] == "bias")

@@ -105,7 +105,9 @@ def test_no_version_is_written_outside_the_facts():
     for file in source.rglob("*.py"):
         if "facts" in file.parts:
             continue
-        code = re.sub(r'""".*?"""', "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+        code = re.sub(
+            r'""".*?"""', "", file.read_text(encoding="utf-8"), flags=re.DOTALL
+        )
         lines = [x for x in code.splitlines() if not x.lstrip().startswith("#")]
         assert not [x for x in lines if pattern.search(x)], file
 

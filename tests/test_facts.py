@@ -119,7 +119,11 @@ def test_unknown_facts_say_what_is_known():
 
 
 def test_intervals_show_as_they_are_written():
-    shown = [Interval("0.8.3", "0.9.0"), Interval("0.9.0", "0.9.0"), Interval("0.9.0", None)]
+    shown = [
+        Interval("0.8.3", "0.9.0"),
+        Interval("0.9.0", "0.9.0"),
+        Interval("0.9.0", None),
+    ]
     assert list(map(str, shown)) == ["0.8.3-0.9.0", "0.9.0", "0.9.0-"]
 
 

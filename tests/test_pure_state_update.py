@@ -89,7 +89,9 @@ def test_numeric_arrays_of_any_dtype(x):
     assert result.dtype == expected.dtype
 
 
-@pytest.mark.parametrize("scale", [3, np.float32(3), jnp.array(3.0), np.array(3), 3 + 1j])
+@pytest.mark.parametrize(
+    "scale", [3, np.float32(3), jnp.array(3.0), np.array(3), 3 + 1j]
+)
 def test_scalars_of_any_kind(scale):
     close(nc.pure_state_update(1, X, 2, scale), recipe(1, X, 2, scale))
 

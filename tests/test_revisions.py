@@ -40,7 +40,9 @@ def fake_flax(folder, version, *, nnx=True, source="pass"):
         (package / "nnx.py").write_text(source)
     info = folder / f"flax-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: flax\nVersion: {version}\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: flax\nVersion: {version}\n"
+    )
     return folder
 
 
@@ -101,7 +103,9 @@ def test_a_checkout_that_states_a_release_is_probed(tmp_path):
 
 
 def test_a_release_newer_than_all_gets_the_newest_revision_and_one_warning():
-    with pytest.warns(errors.UntestedFlaxWarning, match=r"flax 99\.0\.0 is newer") as caught:
+    with pytest.warns(
+        errors.UntestedFlaxWarning, match=r"flax 99\.0\.0 is newer"
+    ) as caught:
         chosen = revisions.choose(nc.nnx, "99.0.0")
     assert chosen.name == facts.revisions()[-1].name
     assert len(caught) == 1
@@ -128,16 +132,16 @@ def test_flax_from_before_nnx_is_refused_with_the_command_that_mends_it(tmp_path
 
 def test_an_old_flax_with_an_nnx_of_its_own_is_refused(tmp_path):
     fake_flax(tmp_path, "0.7.9")
-    ran = run(
-        "import nnx_compat; nnx_compat.merge", path=[tmp_path], check=False
-    )
+    ran = run("import nnx_compat; nnx_compat.merge", path=[tmp_path], check=False)
     assert "UnsupportedFlaxError: flax 0.7.9 is installed" in ran.stderr
     assert "instead: pip install --upgrade 'flax>=0.8.0'" in ran.stderr
 
 
 def test_without_flax_the_error_says_so(tmp_path):
     hide = tmp_path / "flax.py"
-    hide.write_text("raise ModuleNotFoundError(\"No module named 'flax'\", name='flax')")
+    hide.write_text(
+        "raise ModuleNotFoundError(\"No module named 'flax'\", name='flax')"
+    )
     ran = run("import nnx_compat; nnx_compat.split", path=[tmp_path], check=False)
     assert "UnsupportedFlaxError: flax is not installed. [NC001]" in ran.stderr
     assert run("import nnx_compat.facts", path=[tmp_path]).returncode == 0
@@ -219,7 +223,9 @@ def plugin(folder, name, entry, source):
     (folder / f"{name}.py").write_text(textwrap.dedent(source))
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    )
     (info / "entry_points.txt").write_text(f"[{revisions.GROUP}]\n{entry}\n")
     return folder
 
@@ -270,7 +276,9 @@ def test_broken_plug_ins_are_named_and_skipped(tmp_path):
     ran = chosen(tmp_path)
     assert ran.stdout.strip() == nc.revision
     for name, (_, why) in BROKEN.items():
-        text = f"the revision plug-in '{name}' (broken_{name}:Revision) is skipped: {why}"
+        text = (
+            f"the revision plug-in '{name}' (broken_{name}:Revision) is skipped: {why}"
+        )
         assert text in ran.stderr
 
 

@@ -148,7 +148,12 @@ def test_a_mapped_state_merges(state):
 
 @pytest.mark.parametrize(
     "function",
-    [nc.to_flat_state, nc.to_pure_dict, nc.merge_state, lambda s: nc.filter_state(s, ...)],
+    [
+        nc.to_flat_state,
+        nc.to_pure_dict,
+        nc.merge_state,
+        lambda s: nc.filter_state(s, ...),
+    ],
 )
 def test_what_is_no_state_is_refused(function):
     with pytest.raises(TypeError, match="needs a State and was given a dict"):

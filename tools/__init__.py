@@ -1,0 +1,1 @@
+"""Tools of this repository: environments, jax ranges, the survey of names."""

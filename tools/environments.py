@@ -81,7 +81,10 @@ def ensure(folder: Path, pair: Pair, tools: Sequence[str]) -> Path:
     if made.exists() and made.read_text() == wanted:
         return _python_in(folder)
     python = create(folder, pair.python)
-    for requirements, before in ((pair.requirements, pair.uploaded_before), (tools, "")):
+    for requirements, before in (
+        (pair.requirements, pair.uploaded_before),
+        (tools, ""),
+    ):
         ran = install(python, *requirements, before=before)
         if ran.returncode:
             raise RuntimeError(f"{pair.id}: {ran.stderr}")
@@ -93,7 +96,9 @@ def _python_in(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def install(python: Path, *requirements: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def install(
+    python: Path, *requirements: str, before: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Install into an environment with uv, or with its own pip.
 
     Args:

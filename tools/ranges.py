@@ -6,10 +6,10 @@ Works means: a resolver installs the pair, NNX imports, and the contract of the 
 operations and of pure_state_update holds (tests/test_contract.py and
 tests/test_pure_state_update.py). From the dated pair, which must work, a bisection goes
 each way over the jax versions of the registry; the neighbour's result is tried first.
-DeprecationWarnings do not count here: on pairs years apart Flax itself calls what its jax
-has deprecated. ``--log`` (tools/ranges.jsonl) keeps every try as a line of JSON, and a try
-that is there is not run again.
-``--write`` puts the ranges into facts/releases.toml. Needs uv.
+DeprecationWarnings do not count here: on pairs years apart Flax itself calls what its
+jax has deprecated. ``--log`` (tools/ranges.jsonl) keeps every try as a line of JSON,
+and a try that is there is not run again. ``--write`` puts the ranges into
+facts/releases.toml. Needs uv.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def works(flax: str, jax: str) -> tuple[bool, str]:
     pair = matrix.pair(flax, jax)
     with tempfile.TemporaryDirectory() as folder:
         python = environments.create(Path(folder), pair.python)
-        installed = environments.install(python, *pair.requirements, "pytest", "hypothesis")
+        installed = environments.install(
+            python, *pair.requirements, "pytest", "hypothesis"
+        )
         if installed.returncode:
             return False, "install: " + _last_line(installed.stderr)
         command = [str(python), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
@@ -135,7 +137,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     chosen = [
-        r for r in facts.releases() if not options.releases or r.version in options.releases
+        r
+        for r in facts.releases()
+        if not options.releases or r.version in options.releases
     ]
     every, tried = jax_versions(), _read(options.log)
     hints: list[str | None] = [None, None]
@@ -153,7 +157,9 @@ def main() -> None:
 
         ranges[release.version] = measure(release, every, hints, test)
         hints = list(ranges[release.version])
-        print(f"[{number}/{len(chosen)}] flax {release.version}: jax", *hints, flush=True)
+        print(
+            f"[{number}/{len(chosen)}] flax {release.version}: jax", *hints, flush=True
+        )
         if options.write:
             write(ranges)
 

@@ -4,8 +4,8 @@
     python tools/survey.py merge FOLDER > names.json          # of such files, no Flax
 
 ``nox -s facts`` runs both for every release and compares. Public is what has no leading
-underscore. A name that only a module's ``__getattr__`` knows is not listed by ``dir``, so
-``look`` also asks for every name that NAMES_JSON has.
+underscore. A name that only a module's ``__getattr__`` knows is not listed by ``dir``,
+so ``look`` also asks for every name that NAMES_JSON has.
 """
 
 from __future__ import annotations
@@ -84,13 +84,16 @@ def _of_a_builtin(cls: type, name: str) -> bool:
 def _parameters(value: Any) -> Iterator[str]:
     if not callable(value) or isinstance(value, types.ModuleType):
         return
-    target = value.__init__ if isinstance(value, type) else value
+    target = getattr(value, "__init__") if isinstance(value, type) else value  # noqa: B009
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
         return
     for parameter in parameters:
-        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
+        star: dict[Any, str] = {
+            parameter.VAR_POSITIONAL: "*",
+            parameter.VAR_KEYWORD: "**",
+        }
         if parameter.name not in ("self", "cls", "_"):
             yield star.get(parameter.kind, "") + parameter.name
 

@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
-    except BrokenPipeError:  # the reader has seen enough, as in `nnx-compat matrix | head`
+    except (
+        BrokenPipeError
+    ):  # the reader has seen enough, as in `nnx-compat matrix | head`
         sys.stderr.close()
         return 0
     return code
@@ -32,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nnx-compat",
-        description="One piece of code, unchanged, on every Flax release that ships NNX.",
+        description="One piece of code, on every Flax release that ships NNX.",
     )
-    parser.add_argument("--version", action="version", version=f"nnx-compat {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"nnx-compat {__version__}"
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
 
     demo = commands.add_parser(
@@ -59,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
     """With rich, which comes with Flax; aligned text where there is no Flax."""
     listed = [[str(cell) for cell in row] for row in rows]
     try:
@@ -70,7 +76,9 @@ def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str
         widths = [max(map(len, cells)) for cells in zip(*table_rows, strict=True)]
         print(f"\n{title}")
         for row in table_rows:
-            print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+            print(
+                "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+            )
         return
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
@@ -135,14 +143,16 @@ def _doctor(options: argparse.Namespace) -> int:
     _print_table(
         "installed",
         ("package", "version"),
-        [(name, version or "not installed") for name, version in report.versions.items()],
+        [
+            (name, version or "not installed")
+            for name, version in report.versions.items()
+        ],
     )
     print(f"revision   {report.revision or 'none could be bound'}")
     if report.release:
         inside = "inside" if report.measured else "outside"
-        print(
-            f"measured   {inside} the range of flax {report.release}: jax {report.jax_range}"
-        )
+        where = f"{inside} the range of flax {report.release}"
+        print(f"measured   {where}: jax {report.jax_range}")
     if report.behaviours:
         rows = [facts.behaviour(id) for id in report.behaviours]
         _print_table(

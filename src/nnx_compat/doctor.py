@@ -1,6 +1,7 @@
 """What is installed, whether it fits together, and what to run if it does not.
 
-Imports neither flax nor jax before it has to: a broken pair is what it is here to explain.
+Imports neither flax nor jax before it has to: a broken pair is what it is here to
+explain.
 """
 
 from __future__ import annotations

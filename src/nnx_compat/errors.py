@@ -100,4 +100,4 @@ class UntestedFlaxWarning(UserWarning):
 
 
 class RevisionPluginWarning(UserWarning):
-    """A plug-in of the group ``nnx_compat.revisions`` could not be used; it is skipped."""
+    """A plug-in of the group ``nnx_compat.revisions`` cannot be used; it is skipped."""

@@ -1,8 +1,8 @@
 """The stable operations: the same promise on every Flax release that ships NNX.
 
 Plain functions over native objects: a Module stays an ``nnx.Module``, a state an
-``nnx.State``. What differs between releases is spelled in ``nnx_compat.revisions``; this
-file is the contract, its checks and its words.
+``nnx.State``. What differs between releases is spelled in ``nnx_compat.revisions``;
+this file is the contract, its checks and its words.
 
 A *path* is a tuple of attribute names (``str``) and list indices (``int``). A *filter*
 selects leaves: a Variable class, a string (the ``tag`` of a Variable), ``...`` or
@@ -70,8 +70,8 @@ def split(node: Any, /, *filters: Any) -> tuple[Any, ...]:
     reverse. The arrays themselves are shared, never copied.
 
     Args:
-        node: a Module, or a tuple, list or dict of Modules; where the release allows it,
-            a bare Variable.
+        node: a Module, or a tuple, list or dict of Modules; a bare Variable where the
+            release allows it.
         *filters: one state for each, every leaf in the first that selects it. They must
             select every leaf; end with ``...`` for the rest.
 
@@ -287,7 +287,9 @@ def iter_modules(node: Any, /) -> Iterator[tuple[Path, Any]]:
         >>> [(p, type(m).__name__) for p, m in nc.iter_modules(Block(nc.nnx.Rngs(0)))]
         [(('a',), 'Linear'), ((), 'Block')]
     """
-    return ((p, value) for p, value in iter_graph(node) if isinstance(value, nnx.Module))
+    return (
+        (p, value) for p, value in iter_graph(node) if isinstance(value, nnx.Module)
+    )
 
 
 def variables(node: Any, /, *filters: Any) -> dict[Path, Any]:
@@ -347,7 +349,8 @@ def is_variable(value: Any, /) -> bool:
 
 
 #: How to read a Variable, by its class: isinstance alone takes 0.1 to 0.3 us here, for
-#: the metaclass of Variable answers it, and that is more than all the rest of get_value.
+#: the metaclass of Variable answers it, and that is more than all the rest of
+#: get_value.
 _READERS: dict[type, Callable[[Any], Any]] = {}
 
 
@@ -436,8 +439,8 @@ def get_metadata(variable: Any, /) -> dict[str, Any]:
     """The metadata that were given to a Variable, without what Flax keeps for itself.
 
     Returns:
-        A new dict; hooks and Flax's own settings (``hijax``, ``eager_sharding``, ...) are
-        left out, so it is the same on every release.
+        A new dict; hooks and Flax's own settings (``hijax``, ``eager_sharding``, ...)
+        are left out, so it is the same on every release.
 
     Raises:
         VariableTypeError: it is not a Variable.
@@ -458,8 +461,20 @@ def get_metadata(variable: Any, /) -> dict[str, Any]:
 
 #: What Flax stores among the metadata for itself, on one release or another.
 _BOOKKEEPING = frozenset(
-    "eager_sharding has_ref hijax is_hijax is_mutable mutable ref on_add_axis "
-    "on_create_value on_get_value on_remove_axis on_set_value".split()
+    [
+        "eager_sharding",
+        "has_ref",
+        "hijax",
+        "is_hijax",
+        "is_mutable",
+        "mutable",
+        "ref",
+        "on_add_axis",
+        "on_create_value",
+        "on_get_value",
+        "on_remove_axis",
+        "on_set_value",
+    ]
 )
 
 
@@ -576,8 +591,8 @@ def filter_state(state: Any, /, first: Any, *filters: Any) -> Any:
     The leaves are those of ``state`` itself, not copies.
 
     Returns:
-        A State; with two filters or more a tuple of States, every leaf in the first that
-        selects it.
+        A State; with two filters or more a tuple of States, every leaf in the first
+        that selects it.
 
     Example:
         >>> import nnx_compat as nc
@@ -633,7 +648,8 @@ def map_state(fn: Callable[[Path, Any], Any], state: Any, /) -> Any:
 
     Args:
         fn: takes the path and the leaf, a Variable or VariableState. When it returns a
-            plain value, the new leaf holds it and keeps the old one's type and metadata.
+            plain value, the new leaf holds it and keeps the old one's type and
+            metadata.
         state: a State; it is not changed.
 
     Example:
@@ -713,7 +729,9 @@ def _fitted(
     return fitted
 
 
-def _flatten_dict(nested: Mapping[Any, Any], leaves: Mapping[Path, Any]) -> dict[Path, Any]:
+def _flatten_dict(
+    nested: Mapping[Any, Any], leaves: Mapping[Path, Any]
+) -> dict[Path, Any]:
     """Nested dicts by path; a dict at the path of a leaf is that leaf's value."""
     flat: dict[Path, Any] = {}
 
@@ -818,11 +836,11 @@ def reproducible_init() -> Iterator[None]:
     Sets ``jax_threefry_partitionable``, whose default changed with jax 0.5, for this
     thread, and on the first two releases of NNX derives keys as all later ones do.
     Linear, Conv, ConvTranspose, Embed, Einsum, attention, LSTM and GRU layers agree
-    within 2 ulp for one layer built from fresh ``Rngs``. What cannot hold: jaxlibs differ
-    in the last bits of ``normal``; and where a Dropout is built from shared ``Rngs``, the
-    layers after it get other keys from the release on that made Dropout fork a stream
-    (``facts.behaviour("dropout-forks-its-rngs")``); give it a stream of its own,
-    ``Rngs(0, dropout=1)``.
+    within 2 ulp for one layer built from fresh ``Rngs``. What cannot hold: jaxlibs
+    differ in the last bits of ``normal``; and where a Dropout is built from shared
+    ``Rngs``, the layers after it get other keys from the release on that made Dropout
+    fork a stream (``facts.behaviour("dropout-forks-its-rngs")``); give it a stream of
+    its own, ``Rngs(0, dropout=1)``.
 
     Example:
         >>> import nnx_compat as nc
@@ -838,8 +856,8 @@ def reproducible_init() -> Iterator[None]:
 def supports(name: str, parameter: str | None = None, /) -> bool:
     """Whether the installed Flax has a public name of NNX, or a parameter of one.
 
-    Answered from the facts, measured on every release; on a build newer than all of them
-    it answers for the newest.
+    Answered from the facts, measured on every release; on a build newer than all of
+    them it answers for the newest.
 
     Args:
         name: ``"nnx.List"``, ``"nnx.Variable.get_value"``.

@@ -1,10 +1,10 @@
 """What is true of each Flax release: data and its queries. Imports no flax, no jax.
 
 Four files hold the facts: ``releases.toml`` (one row a release, with the jax range
-measured to work), ``names.json`` (generated: every public NNX name, member and parameter
-with its intervals of releases), ``behaviours.toml`` (one entry per change of meaning) and
-``spellings.toml`` (how each stable operation is written natively). Each fact is proved by
-a probe of the test-suite on every release of the matrix.
+measured to work), ``names.json`` (generated: every public NNX name, member and
+parameter with its intervals of releases), ``behaviours.toml`` (one entry per change of
+meaning) and ``spellings.toml`` (how each stable operation is written natively). Each
+fact is proved by a probe of the test-suite on every release of the matrix.
 
     >>> from nnx_compat import facts
     >>> facts.release("0.8.5").revision
@@ -54,8 +54,8 @@ _HERE = Path(__file__).parent
 def _read_toml(text: str) -> dict[str, list[dict[str, Any]]]:
     """Read the TOML subset of our data: ``[[table]]`` rows of one-line JSON literals.
 
-    Python 3.10 has no tomllib, and the library has no dependency that parses TOML. A test
-    holds this reader to tomllib on every file it reads.
+    Python 3.10 has no tomllib, and the library has no dependency that parses TOML. A
+    test holds this reader to tomllib on every file it reads.
     """
     tables: dict[str, list[dict[str, Any]]] = {}
     row: dict[str, Any] = {}
@@ -152,7 +152,7 @@ class Interpreter(NamedTuple):
 
 
 class Spelling(NamedTuple):
-    """How a stable operation is spelled natively on some releases; ``""`` for not at all."""
+    """How an operation is spelled natively on some releases; ``""`` for not at all."""
 
     operation: str
     intervals: tuple[Interval, ...]
@@ -164,12 +164,11 @@ class Behaviour:
     """One change of meaning: the same call does something else on other releases.
 
     Attributes:
-        id: its name in tables and messages, ``"split-shares-variables"``.
-        area: what it is about: split, merge, state, update, clone, pop, variable, rngs...
-        text: one sentence that is true on the releases of ``intervals`` and on no other.
-        intervals: the releases on which it holds.
-        remedy: what nnx-compat does about it.
-        probe: the function in ``tests/test_behaviours.py`` that proves it on the
+        id: its name in tables and messages, ``"split-shares-variables"``. area: what it
+        is about: split, merge, state, update, clone, pop, variable, rngs... text: one
+        sentence that is true on the releases of ``intervals`` and on no other.
+        intervals: the releases on which it holds. remedy: what nnx-compat does about
+        it. probe: the function in ``tests/test_behaviours.py`` that proves it on the
             installed release.
         jax: a PEP 440 specifier of the jax that it needs besides, or ``""``.
     """
@@ -379,7 +378,8 @@ def behaviour(id: str) -> Behaviour:
         >>> facts.behaviour("merge-shares-variables").intervals
         (Interval(first='0.11.2', last=None),)
     """
-    return _lookup(_behaviours(), id, "behaviour")
+    found: Behaviour = _lookup(_behaviours(), id, "behaviour")
+    return found
 
 
 @cache

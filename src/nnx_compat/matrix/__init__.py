@@ -1,9 +1,9 @@
-"""The matrix: which pairs of Flax and jax are run, and what came of it. Imports no flax.
+"""The matrix: which pairs are run, and what came of it. Imports no flax.
 
 A *pair* is one Flax release beside one jax. For each release there are up to three: its
-dated pair, on which the whole suite runs, and the oldest and newest jax measured to work.
-``results/`` has one small JSON a pair, written by the test run; ``compat_matrix.md`` is
-rendered from them.
+dated pair, on which the whole suite runs, and the oldest and newest jax measured to
+work. ``results/`` has one small JSON a pair, written by the test run;
+``compat_matrix.md`` is rendered from them.
 """
 
 from __future__ import annotations
@@ -69,13 +69,17 @@ def pair(flax: str, jax: str) -> Pair:
 
     floors = [_PYTHON, facts.release(flax).python]
     floors += [
-        row.python for row in facts.interpreters() if SpecifierSet(row.jax).contains(jax)
+        row.python
+        for row in facts.interpreters()
+        if SpecifierSet(row.jax).contains(jax)
     ]
     companions = [
-        row.requires for row in facts.companions() if SpecifierSet(row.jax).contains(jax)
+        row.requires
+        for row in facts.companions()
+        if SpecifierSet(row.jax).contains(jax)
     ]
-    # an old jax takes any later jaxlib by its metadata and refuses it at import; and not
-    # every jax has a jaxlib of its own version
+    # an old jax takes any later jaxlib by its metadata and refuses it at import; and
+    # not every jax has a jaxlib of its own version
     requirements = (f"flax=={flax}", f"jax=={jax}", f"jaxlib<={jax}", *companions)
     return Pair(flax, jax, max(floors, key=Version), requirements)
 

@@ -1,6 +1,7 @@
-"""``compat_matrix.md`` from the results and the facts: ``python -m nnx_compat.matrix.render``.
+"""``compat_matrix.md``, from the results and the facts.
 
-``--check FILE`` says whether a file is what would be rendered; ``--write FILE`` writes it.
+``python -m nnx_compat.matrix.render --check FILE`` says whether a file is what would be
+rendered; ``--write FILE`` writes it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ Rendered by `nox -s render` from the facts and from the records of the matrix ru
 (`src/nnx_compat/matrix/results/`, one JSON a pair). Nothing here is typed by hand.
 
 **tests**: passed of the whole suite on the release's dated pair (the newest jax 21 days
-after it), then of the contract on the oldest and the newest jax of its range; a number of
-failures or skips is shown when there are any. **jax**: the oldest and the newest jax that
-a resolver installs beside the release and on which NNX imports and the contract holds.
-**weights**: releases with the same letter give the same initial weights (to 5 digits) for
-the same seed by default, on their dated pair; the second letter is under
-`nnx_compat.reproducible_init()`. **changes**: behaviours that begin (+) or end (-) there.
+after it), then of the contract on the oldest and the newest jax of its range; a number
+of failures or skips is shown when there are any. **jax**: the oldest and the newest jax
+that a resolver installs beside the release and on which NNX imports and the contract
+holds. **weights**: releases with the same letter give the same initial weights (to 5
+digits) for the same seed by default, on their dated pair; the second letter is under
+`nnx_compat.reproducible_init()`. **changes**: behaviours that begin (+) or end (-)
+there.
 """
 
 
@@ -87,15 +89,21 @@ def _groups(recorded: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
                 continue
             layers = record["weights"][kind]
             weights = {name: row["rounded"] for name, row in layers.items()}
-            for index, group in enumerate(known):
-                if all(_close(group[n], weights[n]) for n in group.keys() & weights):
-                    group.update({n: w for n, w in weights.items() if n not in group})
-                    break
-            else:
-                index = len(known)
-                known.append(weights)
-            letters.setdefault(release.version, []).append(string.ascii_uppercase[index])
+            letter = string.ascii_uppercase[_group_of(weights, known)]
+            letters.setdefault(release.version, []).append(letter)
     return letters
+
+
+def _group_of(
+    weights: dict[str, list[float]], known: list[dict[str, list[float]]]
+) -> int:
+    """The index of the group that agrees with these weights, a new one if none does."""
+    for index, group in enumerate(known):
+        if all(_close(group[n], weights[n]) for n in group.keys() & weights):
+            group.update({n: w for n, w in weights.items() if n not in group})
+            return index
+    known.append(dict(weights))
+    return len(known) - 1
 
 
 def _close(one: list[float], two: list[float]) -> bool:
@@ -117,7 +125,9 @@ def _releases_table() -> str:
     body = [
         [
             *(row[column] for column in columns),
-            ", ".join([f"+{b}" for b in row["begins"]] + [f"-{e}" for e in row["ends"]]),
+            ", ".join(
+                [f"+{b}" for b in row["begins"]] + [f"-{e}" for e in row["ends"]]
+            ),
         ]
         for row in rows()
     ]

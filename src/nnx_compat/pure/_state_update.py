@@ -19,13 +19,13 @@ _Tracer: Any = jax.core.Tracer
 
 
 def pure_state_update(seed: Any, x: Any, features: Any, scale: Any) -> jax.Array:
-    """Scale the state of a fresh Linear layer without changing it, and apply the result.
+    """Scale the state of a fresh Linear layer, purely, and apply the result.
 
     Builds ``nnx.Linear(x.shape[-1], features, rngs=nnx.Rngs(seed))``, splits it,
     multiplies every leaf of the state by ``scale``, merges, and returns ``merged(x)``,
-    which is ``x @ (scale * kernel) + scale * bias``. Calls with the same shapes share one
-    compiled program. Works under ``jit``, ``vmap`` and ``grad`` with ``x`` and ``scale``
-    traced.
+    which is ``x @ (scale * kernel) + scale * bias``. Calls with the same shapes share
+    one compiled program. Works under ``jit``, ``vmap`` and ``grad`` with ``x`` and
+    ``scale`` traced.
 
     Args:
         seed: a whole number, ``0`` or ``0.0``; concrete.
@@ -40,7 +40,8 @@ def pure_state_update(seed: Any, x: Any, features: Any, scale: Any) -> jax.Array
     Raises:
         ArgumentTypeError: seed or features is a bool, a tracer or no number; x is not
             numeric; scale is no number. It is a ``TypeError``.
-        ArgumentValueError: seed or features is not whole or out of range; x is 0-D or has
+        ArgumentValueError: seed or features is not whole or out of range; x is 0-D or
+        has
             an empty last axis; scale is not a scalar. It is a ``ValueError``.
 
     Example:
@@ -62,7 +63,8 @@ def pure_state_update(seed: Any, x: Any, features: Any, scale: Any) -> jax.Array
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
 def _program(seed: Any, x: Any, scale: Any, features: int, derivation: str) -> Any:
-    # `derivation` is unused here and part of the compilation key: the keys depend on it.
+    # `derivation` is unused here and part of the compilation key: the keys depend on
+    # it.
     del derivation
     rngs = nnx.Rngs(jax.random.key(seed))
     model = nnx.Linear(in_features=x.shape[-1], out_features=features, rngs=rngs)
@@ -144,8 +146,8 @@ def _numeric_array(x: Any) -> Any:
 def _scalar(scale: Any) -> Any:
     if type(scale) is float:
         return scale
-    shape = np.shape(scale) if isinstance(scale, (list, tuple)) else None
-    shape = getattr(scale, "shape", () if shape is None else shape)
+    listed = isinstance(scale, (list, tuple))
+    shape = np.shape(scale) if listed else getattr(scale, "shape", ())
     if shape != ():
         raise ArgumentValueError(
             f"scale is not a scalar: its shape is {shape}",

@@ -1,9 +1,9 @@
 """Find the installed Flax, choose the revision that fits it, bind it once.
 
 The facts choose: a release that they know has its revision written beside it. A build
-whose version proves nothing (a git checkout, a local version, a dev or rc build) is told
-apart by asking the code itself, newest revision first. A release newer than all known
-ones gets the newest revision and one ``UntestedFlaxWarning``.
+whose version proves nothing (a git checkout, a local version, a dev or rc build) is
+told apart by asking the code itself, newest revision first. A release newer than all
+known ones gets the newest revision and one ``UntestedFlaxWarning``.
 
 Each file here spells one revision, the newest whole, an older one as what differs from
 the next newer. Dropping the oldest means deleting its file and its row in
@@ -119,7 +119,7 @@ def choose(nnx: Any, version: str) -> type[Revision]:
     """
     plugins = _plugins()
     for plugin in plugins.values():
-        if getattr(plugin, "releases", None) and _in(version, plugin.releases):
+        if plugin.releases and _in(version, plugin.releases):
             return plugin
     name = _by_facts(version) or _by_probing(nnx, version)
     return plugins.get(name) or load(name)
@@ -166,8 +166,8 @@ def _by_probing(nnx: Any, version: str) -> str:
     else:
         if not _in(version, f"<={served[-1].version}"):
             warnings.warn(
-                f"flax {version} is newer than {served[-1].version}, the newest release "
-                "that nnx-compat was measured on; using its newest revision",
+                f"flax {version} is newer than {served[-1].version}, the newest "
+                "release that nnx-compat was measured on; using its newest revision",
                 UntestedFlaxWarning,
                 stacklevel=2,
             )
@@ -193,7 +193,7 @@ def _plugins() -> dict[str, type[Revision]]:
             plugin = entry.load()
             if not (isinstance(plugin, type) and issubclass(plugin, Revision)):
                 raise TypeError(f"{plugin!r} is not a subclass of Revision")
-            if getattr(plugin, "releases", None):
+            if plugin.releases:
                 _in("0", plugin.releases)  # a malformed specifier is found here
         except Exception as error:
             warnings.warn(

@@ -1,15 +1,14 @@
 """The newest revision: the whole contract, spelled for a Variable with ``get_value``.
 
 Here ``split`` and ``state`` hand out the model's own Variables and ``merge`` adopts the
-Variables it is given, so all three are detached: fresh Variables around the same arrays,
-at the current trace level, with the types and metadata of the old ones.
+Variables it is given, so all three are detached: fresh Variables around the same
+arrays, at the current trace level, with the types and metadata of the old ones.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import methodcaller
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ def _identity(leaf: Any) -> Any:
 
 
 def rebuilt(tree: Any) -> Any:
-    """The same pytree with every node made anew: one way to detach, on every release."""
+    """The same pytree, its nodes made anew: one way to detach, on every release."""
     return jax.tree_util.tree_map(_identity, tree)
 
 
@@ -38,14 +37,16 @@ class Revision:
 
     name = "get_value"
 
-    #: The value as it is stored, hooks not applied.
-    raw: Callable[[Any], Any] = methodcaller("get_raw_value")
+    #: For a plug-in: a PEP 440 specifier of the releases it serves.
+    releases: str | None = None
 
     def __init__(self, nnx: Any) -> None:
         self.nnx = nnx
         self.variable_types: tuple[type, ...] = (nnx.Variable,)
         self._classes: set[type] = set()  # of Variables met
-        self._leaves: dict[type, bool] = {}  # of values met: whether jax takes it as one
+        self._leaves: dict[
+            type, bool
+        ] = {}  # of values met: whether jax takes it as one
 
     @staticmethod
     def matches(nnx: Any) -> bool:
@@ -90,7 +91,7 @@ class Revision:
         return self.nnx.graphdef(node)
 
     def live_state(self, node: Any) -> Any:
-        """The state of ``node`` for looking at only: its leaves may be the live ones."""
+        """The state of ``node`` to look at only: its leaves may be the live ones."""
         return self.nnx.split(node)[1]
 
     def live_variables(self, node: Any) -> dict[Path, Any]:
@@ -121,6 +122,10 @@ class Revision:
         """What gives the value of a Variable of this class, its hooks applied."""
         found: Callable[[Any], Any] = kind.get_value  # type: ignore[attr-defined]
         return found
+
+    def raw(self, variable: Any) -> Any:
+        """The value as it is stored, hooks not applied."""
+        return variable.get_raw_value()
 
     def write(self, variable: Any, value: Any) -> None:
         """Replace the value: no broadcast, no cast."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 from . import variable_state as newer
@@ -21,7 +20,6 @@ class Revision(newer.Revision):
     """Spelled with the functions beneath ``Module.split`` and ``GraphDef.merge``."""
 
     name = "methods"
-    raw = attrgetter("raw_value")
 
     def __init__(self, nnx: Any) -> None:
         self.nnx = nnx
@@ -48,7 +46,7 @@ class Revision(newer.Revision):
         return self._with_own_rngs(graphdef), state
 
     def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
-        """Natively detached; a stored ``Rngs`` starts anew from where split found it."""
+        """Natively detached; a stored ``Rngs`` starts from where split found it."""
         return self._with_own_rngs(graphdef).merge(*states)
 
     def graphdef(self, node: Any) -> Any:
@@ -81,8 +79,12 @@ class Revision(newer.Revision):
         for path, value in newer.walk(self.graph, (), node, set()):
             yield _path(path), value
 
+    def raw(self, variable: Any) -> Any:
+        """The value as it is stored, hooks not applied."""
+        return variable.raw_value
+
     def with_value(self, leaf: Any, value: Any) -> Any:
-        """By the name of the storage: ``replace(value=...)`` is accepted and lost here."""
+        """By the name of the storage: ``replace(value=...)`` is lost here."""
         return leaf.replace(raw_value=value)
 
     def variable_type(self, variable: Any) -> type:
@@ -104,7 +106,7 @@ class Revision(newer.Revision):
     # -- a stored Rngs --------------------------------------------------------------
 
     def _with_own_rngs(self, graphdef: Any) -> Any:
-        """The same graphdef with a copy of each Rngs, valid at the current trace level."""
+        """The same graphdef with copies of each Rngs, at the current trace level."""
         if not self._holds_rngs(graphdef):  # the usual case, and a third of the time
             return graphdef
         static = {k: self._copy_rngs(v) for k, v in graphdef.static_fields.items()}

@@ -11,7 +11,6 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from operator import attrgetter
 from typing import Any
 
 import jax
@@ -28,7 +27,6 @@ class Revision(newer.Revision):
     """Spelled with ``Variable.get_value`` of the first kind."""
 
     name = "methods_unwrapped"
-    raw = attrgetter("value")
 
     @staticmethod
     def matches(nnx: Any) -> bool:
@@ -39,6 +37,10 @@ class Revision(newer.Revision):
         """The first ``get_value``: ``.value`` is the stored one here."""
         found: Callable[[Any], Any] = kind.get_value  # type: ignore[attr-defined]
         return found
+
+    def raw(self, variable: Any) -> Any:
+        """The value as it is stored, hooks not applied."""
+        return variable.value
 
     def write(self, variable: Any, value: Any) -> None:
         """Replace the value, through the hooks."""
@@ -64,8 +66,8 @@ class Revision(newer.Revision):
     def stable_keys(self) -> Iterator[None]:
         """Fold the count in, as every later release does, instead of its hash.
 
-        The method is replaced while at least one thread is inside, and looks at a context
-        variable, so other threads keep the native keys.
+        The method is replaced while at least one thread is inside, and looks at a
+        context variable, so other threads keep the native keys.
         """
         global _users
         stream_type = self.nnx.RngStream

@@ -17,7 +17,6 @@ class Revision(newer.Revision):
     """Spelled with ``.value`` and attribute metadata."""
 
     name = "shared_variables"
-    raw = attrgetter("raw_value")
 
     @staticmethod
     def matches(nnx: Any) -> bool:
@@ -38,6 +37,10 @@ class Revision(newer.Revision):
         if isinstance(value, property) and value.fget is not None:
             return value.fget
         return attrgetter("value")
+
+    def raw(self, variable: Any) -> Any:
+        """The value as it is stored, hooks not applied."""
+        return variable.raw_value
 
     def write(self, variable: Any, value: Any) -> None:
         """Replace the value: the setter of ``.value`` neither broadcasts nor casts."""

@@ -36,7 +36,7 @@ class Revision(newer.Revision):
             and getattr(nnx, "VariableState", nnx.Variable) is not nnx.Variable
         )
 
-    def raw(self, variable: Any) -> Any:  # type: ignore[override]
+    def raw(self, variable: Any) -> Any:
         """A VariableState stores its value as it is; a Variable behind its hooks."""
         if isinstance(variable, self.nnx.VariableState):
             return variable.value
@@ -68,7 +68,7 @@ class Revision(newer.Revision):
         return self.nnx.pop(node, lambda path, _: chosen(tuple(path)))
 
     def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
-        """Natively, but for the first release of this revision, which has no such name."""
+        """Natively, but for the first of these releases, which has no such name."""
         if hasattr(self.nnx, "iter_graph"):
             return iter(self.nnx.iter_graph(node))
         graph = sys.modules[self.nnx.split.__module__]
@@ -76,7 +76,7 @@ class Revision(newer.Revision):
             raise NodeTypeError(
                 f"this thread does not know that {type(node).__name__} is a node: "
                 "this release of Flax keeps its registry by thread",
-                instead="split and walk models in the thread that defined their classes",
+                instead="split models in the thread that defined their classes",
             )
         return walk(graph, (), node, set())
 
