@@ -128,6 +128,8 @@ def source_on_path() -> dict[str, str]:
     """The environment in which our source is imported without being installed."""
     env = certificates()
     env.update(PYTHONPATH=str(ROOT / "src"))
+    # the environments are ours: without bytecode each run compiles all of jax again
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     return env
 
 

@@ -13,6 +13,7 @@ list or tuple of filters (any of them).
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -320,7 +321,7 @@ def variables(node: Any, /, *filters: Any) -> dict[Path, Any]:
 
 
 def _check_node(node: Any) -> None:
-    if is_variable(node) and not _SPLITS_VARIABLES:
+    if is_variable(node) and not _splits_variables():
         raise NodeTypeError(
             f"flax {flax_version} cannot split a bare {type(node).__name__}",
             instead="put it in a tuple, split((variable,)), or in a Module",
@@ -332,7 +333,10 @@ def _check_node(node: Any) -> None:
         )
 
 
-_SPLITS_VARIABLES = facts.behaviour("split-takes-a-bare-variable").holds(flax_version)
+@functools.cache
+def _splits_variables() -> bool:
+    return facts.behaviour("split-takes-a-bare-variable").holds(flax_version)
+
 
 # -- Variables ----------------------------------------------------------------------
 
