@@ -16,6 +16,7 @@ import json
 import logging
 import sys
 import types
+import typing
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ def look(known: set[str]) -> Found:
         value = getattr(nnx, name)
         ours = (getattr(value, "__module__", None) or "").startswith("flax")
         found[f"nnx.{name}"] = list(_parameters(value)) if ours else []
-        if ours and isinstance(value, type):
+        if ours and isinstance(value, type) and typing.get_origin(value) is None:
             for member in _members(value):
                 at = getattr(value, member, None)
                 found[f"nnx.{name}.{member}"] = list(_parameters(at))
