@@ -231,6 +231,22 @@ def test_custom_variables_keep_their_class_and_metadata():
     assert nc.get_value(back).tolist() == [1, 2, 3]
 
 
+if nc.supports("nnx.Variable", "hijax"):  # and nothing to ask where they are not
+
+    @pytest.mark.parametrize("kind", ["hijax", "ref"])
+    def test_variables_that_jax_mutates_are_detached_too(kind):
+        node = Bare()
+        node.w = Custom(jnp.arange(3.0), **{kind: True})
+        graphdef, state = nc.split(node)
+        merged = nc.merge(graphdef, state)
+        nc.set_value(nc.variables(merged)["w",], jnp.zeros(3))
+        nc.set_value(nc.variables(nc.clone(node))["w",], jnp.zeros(3))
+        assert nc.get_value(node.w).tolist() == [0, 1, 2]
+        assert nc.get_value(nc.to_flat_state(state)["w",]).tolist() == [0, 1, 2]
+        nc.set_value(nc.variables(node)["w",], jnp.ones(3))
+        assert nc.get_value(nc.to_flat_state(state)["w",]).tolist() == [0, 1, 2]
+
+
 def test_metadata_set_on_a_merged_node_stay_there():
     node = Bare()
     _, state = nc.split(node)
