@@ -76,7 +76,7 @@ class Revision:
             if isinstance(state, self.nnx.State):
                 return self.nnx.State(self.detached(state.raw_mapping))
             return state  # a bare array
-        # isinstance of a Variable is slow, and true of hijax Variables, which are leaves
+        # isinstance of a Variable is slow, and true of hijax ones, which are leaves
         plain = self._plain.setdefault(kind, self.nnx.Variable in kind.__mro__)
         if not plain:
             return state.copy()
