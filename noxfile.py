@@ -111,22 +111,22 @@ def _option(session: nox.Session, name: str) -> str | None:
 def survey(session: nox.Session) -> None:
     """Survey the names of every release and compare with names.json, or write it."""
     names = ROOT / "src/nnx_compat/facts/names.json"
+    env = environments.source_on_path()
     with tempfile.TemporaryDirectory() as folder:
         for release in facts.releases():
             pair = matrix.dated(release.version)
-            python = environments.ensure(ROOT / ".nox" / "pairs" / pair.id, pair, TOOLS)
-            found = session.run(
-                str(python), "tools/survey.py", "look", str(names),
-                env=environments.source_on_path(), external=True, silent=True,
-            )  # fmt: skip
-            Path(folder, f"{release.version}.json").write_text(str(found))
-        merged = session.run(
-            sys.executable, "tools/survey.py", "merge", folder,
-            env=environments.source_on_path(), external=True, silent=True,
-        )  # fmt: skip
+            at = ROOT / ".nox" / "pairs" / pair.id
+            python = str(environments.ensure(at, pair, TOOLS))
+            out = str(Path(folder, f"{release.version}.json"))
+            look = ("tools/survey.py", "look", str(names), out)
+            session.run(python, *look, env=env, external=True)
+        merged = Path(folder, "merged")
+        merge = ("tools/survey.py", "merge", folder, str(merged))
+        session.run(sys.executable, *merge, env=env, external=True)
+        text = merged.read_text()
     if "--write" in session.posargs:
-        environments.write_atomically(names, str(merged))
-    elif names.read_text() != merged:
+        environments.write_atomically(names, text)
+    elif names.read_text() != text:
         session.error("names.json is stale\n  instead: nox -s facts -- --write")
 
 

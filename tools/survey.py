@@ -1,7 +1,7 @@
 """Survey the public names of NNX: in one environment, or merged over all releases.
 
-    python tools/survey.py look [NAMES_JSON] > 0.8.5.json     # beside an installed Flax
-    python tools/survey.py merge FOLDER > names.json          # of such files, no Flax
+    python tools/survey.py look NAMES_JSON FOLDER/0.8.5.json  # beside an installed Flax
+    python tools/survey.py merge FOLDER NAMES_JSON            # of such files, no Flax
 
 ``nox -s facts`` runs both for every release and compares. Public is what has no leading
 underscore. A name that only a module's ``__getattr__`` knows is not listed by ``dir``,
@@ -141,19 +141,16 @@ def intervals(having: list[str], releases: list[str]) -> list[str]:
 def main(arguments: list[str]) -> None:
     """Run one of the two commands."""
     match arguments:
-        case ["look", *rest]:
-            known = {
-                path.split(".")[1]
-                for file in rest
-                for path in json.loads(Path(file).read_text())["names"]
-            }
-            json.dump(look(known), sys.stdout, indent=0)
-        case ["merge", folder]:
+        case ["look", names, out]:
+            paths = json.loads(Path(names).read_text())["names"]
+            found = look({path.split(".")[1] for path in paths})
+            Path(out).write_text(json.dumps(found, indent=0))
+        case ["merge", folder, out]:
             surveys = {f.stem: json.loads(f.read_text()) for f in _files(folder)}
             from nnx_compat import facts
 
-            names = merge(surveys, [r.version for r in facts.releases()])
-            print(dumps(names))
+            merged = merge(surveys, [r.version for r in facts.releases()])
+            Path(out).write_text(dumps(merged) + "\n")
         case _:
             raise SystemExit(__doc__)
 
