@@ -21,11 +21,12 @@ from nnx_compat import facts, revisions
 from .test_revisions import OURS, SOURCE, run
 
 
-def test_doctor_runs_on_a_machine_without_flax():
+def test_doctor_runs_on_a_machine_without_flax(tmp_path):
     """-S leaves out site-packages: no flax, no jax, no rich, no packaging."""
+    _copied_source(tmp_path)
     ran = subprocess.run(
         [sys.executable, "-S", "-m", "nnx_compat", "doctor"],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
     )
