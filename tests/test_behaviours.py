@@ -285,6 +285,13 @@ def probe_state_keys_are_sorted():
 
 
 @probe
+def probe_state_tie_is_where_assigned_first():
+    later = nnx.Param(1.0)
+    model = Holder(z=later, a=later)
+    return list(split(model)[1].raw_mapping) == ["z"]
+
+
+@probe
 def probe_state_path_ends_in_raw_value():
     paths = jax.tree_util.tree_flatten_with_path(split(linear())[1])[0]
     return jax.tree_util.keystr(paths[0][0]).endswith("raw_value")
