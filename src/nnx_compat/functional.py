@@ -23,6 +23,7 @@ import numpy as np
 from . import facts
 from .errors import NodeTypeError, StateStructureError, VariableTypeError
 from .revisions import bound, flax_version, nnx
+from .revisions.get_value import nested
 
 __all__ = [
     "clone",
@@ -553,13 +554,7 @@ def to_pure_dict(state: Any, /) -> dict[Any, Any]:
         {'bias': (3,), 'kernel': (2, 3)}
     """
     _check_state("to_pure_dict", state)
-    nested: dict[Any, Any] = {}
-    for path, leaf in bound.flatten(state).items():
-        at = nested
-        for key in path[:-1]:
-            at = at.setdefault(key, {})
-        at[path[-1]] = bound.raw(leaf) if is_variable(leaf) else leaf
-    return nested
+    return nested({p: _stored(leaf) for p, leaf in bound.flatten(state).items()})
 
 
 def from_pure_dict(template: Any, nested: Mapping[Any, Any], /) -> Any:

@@ -43,10 +43,9 @@ class Revision:
     def __init__(self, nnx: Any) -> None:
         self.nnx = nnx
         self.variable_types: tuple[type, ...] = (nnx.Variable,)
-        self._plain: dict[type, bool] = {}  # classes of Variables met
-        self._leaves: dict[
-            type, bool
-        ] = {}  # of values met: whether jax takes it as one
+        # Of classes met: whether a Variable is no hijax one, a value a leaf of jax.
+        self._plain: dict[type, bool] = {}
+        self._leaves: dict[type, bool] = {}
 
     @staticmethod
     def matches(nnx: Any) -> bool:
@@ -167,13 +166,7 @@ class Revision:
         """The State that holds these leaves at these paths."""
         if () in flat:
             return flat[()]
-        nested: dict[Any, Any] = {}
-        for path, leaf in flat.items():
-            at = nested
-            for key in path[:-1]:
-                at = at.setdefault(key, {})
-            at[path[-1]] = leaf
-        return self.nnx.State(nested)
+        return self.nnx.State(nested(flat))
 
     # -- random keys ----------------------------------------------------------------
 
@@ -184,6 +177,17 @@ class Revision:
     def key_derivation(self) -> str:
         """What the key derivation depends on besides jax's own settings."""
         return ""
+
+
+def nested(flat: Mapping[Path, Any]) -> dict[Any, Any]:
+    """Dicts in dicts, from values by path."""
+    whole: dict[Any, Any] = {}
+    for path, value in flat.items():
+        at = whole
+        for key in path[:-1]:
+            at = at.setdefault(key, {})
+        at[path[-1]] = value
+    return whole
 
 
 def _flatten_into(

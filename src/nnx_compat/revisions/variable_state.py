@@ -7,7 +7,7 @@ A Variable is a leaf of jax here (except on the last of these releases), and
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import NodeTypeError
@@ -42,18 +42,13 @@ class Revision(newer.Revision):
             return variable.value
         return variable.raw_value
 
-    def split(self, node: Any) -> tuple[Any, Any]:
-        """Natively detached."""
-        graphdef, state = self.nnx.split(node)
-        return graphdef, state
+    def detached(self, state: Any) -> Any:
+        """Natively: a state holds copies."""
+        return state
 
     def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
         """Natively detached."""
         return self.nnx.merge(graphdef, *states)
-
-    def clone(self, node: Any) -> Any:
-        """Natively detached."""
-        return self.nnx.clone(node)
 
     def live_variables(self, node: Any) -> dict[Path, Any]:
         """A state holds copies, so the live ones come from a walk over the graph."""
@@ -62,10 +57,6 @@ class Revision(newer.Revision):
             if isinstance(value, self.nnx.Variable):
                 found.setdefault(id(value), (path, value))
         return dict(found.values())
-
-    def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
-        """Natively detached."""
-        return self.nnx.pop(node, lambda path, _: chosen(tuple(path)))
 
     def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
         """Natively, but for the first of these releases, which has no such name."""
