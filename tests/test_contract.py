@@ -108,9 +108,8 @@ def test_a_clone_is_a_node_of_its_own(kind):
     assert snapshot(copy) == before
     touch_all(copy)
     assert snapshot(node) == before
-    assert not {map(id, nc.variables(copy).values())} & {
-        map(id, nc.variables(node).values())
-    }
+    held, copied = ({id(v) for v in nc.variables(n).values()} for n in (node, copy))
+    assert not held & copied
 
 
 @each_node
@@ -231,9 +230,14 @@ def test_custom_variables_keep_their_class_and_metadata():
     assert nc.get_value(back).tolist() == [1, 2, 3]
 
 
-if nc.supports("nnx.Variable", "hijax"):  # and nothing to ask where they are not
+#: How a release is asked for a Variable that jax itself may mutate; none has all.
+MUTATED = [k for k in ("mutable", "use_ref", "hijax") if nc.supports("nnx.Variable", k)]
+if MUTATED == ["hijax"]:
+    MUTATED.append("ref")
 
-    @pytest.mark.parametrize("kind", ["hijax", "ref"])
+if MUTATED:  # and nothing to ask where they are not
+
+    @pytest.mark.parametrize("kind", MUTATED)
     def test_variables_that_jax_mutates_are_detached_too(kind):
         node = Bare()
         node.w = Custom(jnp.arange(3.0), **{kind: True})

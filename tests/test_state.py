@@ -9,7 +9,7 @@ import pytest
 
 import nnx_compat as nc
 
-from .models import Bare, Custom, Nested, snapshot
+from .models import HAS, Bare, Custom, Nested, snapshot
 
 nnx = nc.nnx
 
@@ -44,6 +44,19 @@ def test_pure_dicts_are_plain_and_hold_the_arrays(state):
     assert type(pure["first"]) is dict
     leaves = jax.tree_util.tree_leaves(state)
     assert all(a is b for a, b in zip(jax.tree_util.tree_leaves(pure), leaves))  # noqa: B905
+
+
+if HAS["split-takes-a-bare-variable"]:
+
+    def test_a_bare_variable_is_a_state_with_its_value_at_the_root():
+        state = nc.state(nnx.Param(jnp.arange(3.0), unit="m"))
+        assert list(nc.to_flat_state(state)) == [()]
+        assert nc.to_pure_dict(state).tolist() == [0, 1, 2]
+        new = nc.from_pure_dict(state, jnp.full(3, 9.0))
+        assert nc.get_value(new).tolist() == [9, 9, 9]
+        assert nc.get_metadata(new) == {"unit": "m"}
+        with pytest.raises(ValueError, match=r"the root: shape was \(3,\), is \(2,\)"):
+            nc.from_pure_dict(state, jnp.ones(2))
 
 
 def test_from_pure_dict_keeps_types_and_metadata():

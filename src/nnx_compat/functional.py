@@ -542,10 +542,11 @@ def from_flat_state(flat: Mapping[Path, Any] | Iterable[tuple[Path, Any]], /) ->
     return bound.unflatten(dict(flat))
 
 
-def to_pure_dict(state: Any, /) -> dict[Any, Any]:
+def to_pure_dict(state: Any, /) -> Any:
     """The values of a state as nested plain dicts, without Variables.
 
-    The values are the stored ones, as in ``jax.tree.leaves(state)``.
+    The values are the stored ones, as in ``jax.tree.leaves(state)``. A bare Variable is
+    a state of its own where a release splits one, and gives its value.
 
     Example:
         >>> import nnx_compat as nc
@@ -557,13 +558,13 @@ def to_pure_dict(state: Any, /) -> dict[Any, Any]:
     return nested({p: _stored(leaf) for p, leaf in bound.flatten(state).items()})
 
 
-def from_pure_dict(template: Any, nested: Mapping[Any, Any], /) -> Any:
+def from_pure_dict(template: Any, nested: Any, /) -> Any:
     """A new State with the types and metadata of one and the values of a nested dict.
 
     Args:
         template: a State; it is not changed, and may be abstract.
-        nested: values for exactly its paths. List indices may be strings, as they are
-            in a restored checkpoint.
+        nested: values for exactly its paths, as ``to_pure_dict`` gives them. List
+            indices may be strings, as they are in a restored checkpoint.
 
     Raises:
         StateStructureError: paths are unknown or missing, or shapes or dtypes are not
@@ -691,7 +692,7 @@ def _fitted(
     by_text = {tuple(map(str, path)): path for path in template}
     if isinstance(given, _State) or is_variable(given):
         flat = bound.flatten(given)
-    elif isinstance(given, Mapping):
+    elif isinstance(given, Mapping) or () in template:
         flat = _flatten_dict(given, by_text)
     else:
         raise VariableTypeError(
@@ -728,9 +729,7 @@ def _fitted(
     return fitted
 
 
-def _flatten_dict(
-    nested: Mapping[Any, Any], leaves: Mapping[Path, Any]
-) -> dict[Path, Any]:
+def _flatten_dict(nested: Any, leaves: Mapping[Path, Any]) -> dict[Path, Any]:
     """Nested dicts by path; a dict at the path of a leaf is that leaf's value."""
     flat: dict[Path, Any] = {}
 

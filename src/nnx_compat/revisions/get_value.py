@@ -164,9 +164,8 @@ class Revision:
 
     def unflatten(self, flat: Mapping[Path, Leaf]) -> Any:
         """The State that holds these leaves at these paths."""
-        if () in flat:
-            return flat[()]
-        return self.nnx.State(nested(flat))
+        whole = nested(flat)
+        return whole if () in flat else self.nnx.State(whole)
 
     # -- random keys ----------------------------------------------------------------
 
@@ -179,8 +178,10 @@ class Revision:
         return ""
 
 
-def nested(flat: Mapping[Path, Any]) -> dict[Any, Any]:
-    """Dicts in dicts, from values by path."""
+def nested(flat: Mapping[Path, Any]) -> Any:
+    """Dicts in dicts, from values by path; a value at the root is all there is."""
+    if () in flat:
+        return flat[()]
     whole: dict[Any, Any] = {}
     for path, value in flat.items():
         at = whole

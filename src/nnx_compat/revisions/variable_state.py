@@ -24,7 +24,7 @@ class Revision(newer.Revision):
     name = "variable_state"
 
     def __init__(self, nnx: Any) -> None:
-        super().__init__(nnx)
+        self.nnx = nnx
         self.variable_types = (nnx.Variable, nnx.VariableState)
 
     @staticmethod
@@ -49,6 +49,10 @@ class Revision(newer.Revision):
     def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
         """Natively detached."""
         return self.nnx.merge(graphdef, *states)
+
+    def clone(self, node: Any) -> Any:
+        """Natively detached."""
+        return self.nnx.clone(node)
 
     def live_variables(self, node: Any) -> dict[Path, Any]:
         """A state holds copies, so the live ones come from a walk over the graph."""
