@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -317,7 +317,7 @@ def variables(node: Any, /, *filters: Any) -> dict[Path, Any]:
     live = bound.live_variables(node)
     if not filters:
         return live
-    chosen = _predicate(filters)
+    chosen = predicate(filters)
     return {path: variable for path, variable in live.items() if chosen(path, variable)}
 
 
@@ -555,7 +555,7 @@ def to_pure_dict(state: Any, /) -> Any:
         {'bias': (3,), 'kernel': (2, 3)}
     """
     _check_state("to_pure_dict", state)
-    return nested({p: _stored(leaf) for p, leaf in bound.flatten(state).items()})
+    return nested({p: stored(leaf) for p, leaf in bound.flatten(state).items()})
 
 
 def from_pure_dict(template: Any, nested: Any, /) -> Any:
@@ -689,34 +689,22 @@ def _fitted(
     partial: bool,
 ) -> dict[Path, Any]:
     """The leaves of ``given``, checked against ``template``, as leaves of its kind."""
-    by_text = {tuple(map(str, path)): path for path in template}
-    if isinstance(given, _State) or is_variable(given):
-        flat = bound.flatten(given)
-    elif isinstance(given, Mapping) or () in template:
-        flat = _flatten_dict(given, by_text)
-    else:
-        raise VariableTypeError(
-            f"{asked} needs a State or a nested dict and was given a "
-            f"{type(given).__name__}",
-            instead=f"{asked}(..., nnx_compat.state(model))",
-        )
+    flat = given_leaves(given, template, asked)
     fitted: dict[Path, Any] = {}
     problems: list[str] = []
     for path, new in flat.items():
         if path not in template:
-            path = by_text.get(tuple(map(str, path)), path)
-        if path not in template:
-            problems.append(f"{_show(path)}: not in the template")
+            problems.append(f"{show(path)}: not in the template")
             continue
         old = template[path]
         for what in ("type", "shape", "dtype") if dtypes else ("type", "shape"):
             was, now = _aspect(old, what), _aspect(new, what)
             if was != now and not (what == "type" and now is None):
-                problems.append(f"{_show(path)}: {what} was {was}, is {now}")
+                problems.append(f"{show(path)}: {what} was {was}, is {now}")
         fitted[path] = _leaf(old, new)
     if not partial:
         missing = [path for path in template if path not in fitted]
-        problems += [f"{_show(p)}: missing" for p in missing if p not in flat]
+        problems += [f"{show(p)}: missing" for p in missing if p not in flat]
     if problems:
         listed = "".join(f"\n    {problem}" for problem in problems[:10])
         more = f"\n    and {len(problems) - 10} more" if len(problems) > 10 else ""
@@ -729,22 +717,42 @@ def _fitted(
     return fitted
 
 
-def _flatten_dict(nested: Any, leaves: Mapping[Path, Any]) -> dict[Path, Any]:
-    """Nested dicts by path; a dict at the path of a leaf is that leaf's value."""
+def given_leaves(given: Any, paths: Collection[Path], asked: str) -> dict[Path, Any]:
+    """The leaves of a State or of nested dicts, by path.
+
+    Args:
+        given: a State, or nested dicts; a dict at one of ``paths`` is a value.
+        paths: of what it is given for. List indices that are strings in ``given``
+            become those of ``paths``.
+        asked: the operation, for the error.
+
+    Raises:
+        VariableTypeError: it is neither.
+    """
+    by_text = {tuple(map(str, path)): path for path in paths}
     flat: dict[Path, Any] = {}
 
     def visit(path: Path, value: Any) -> None:
-        if isinstance(value, Mapping) and tuple(map(str, path)) not in leaves:
+        if isinstance(value, Mapping) and tuple(map(str, path)) not in by_text:
             for key, child in value.items():
                 visit((*path, key), child)
         else:
             flat[path] = value
 
-    visit((), nested)
-    return flat
+    if isinstance(given, _State) or is_variable(given):
+        flat = bound.flatten(given)
+    elif isinstance(given, Mapping) or () in by_text:
+        visit((), given)
+    else:
+        raise VariableTypeError(
+            f"{asked} needs a State or a nested dict and was given a "
+            f"{type(given).__name__}",
+            instead=f"{asked}(..., nnx_compat.state(model))",
+        )
+    return {by_text.get(tuple(map(str, p)), p): leaf for p, leaf in flat.items()}
 
 
-def _stored(leaf: Any) -> Any:
+def stored(leaf: Any) -> Any:
     return bound.raw(leaf) if is_variable(leaf) else leaf
 
 
@@ -752,21 +760,21 @@ def _aspect(leaf: Any, what: str) -> Any:
     """What a leaf has to agree in: its Variable type, its value's shape and dtype."""
     if what == "type":
         return bound.variable_type(leaf).__name__ if is_variable(leaf) else None
-    value = _stored(leaf)
+    value = stored(leaf)
     if isinstance(value, (bool, int, float, complex)):
         value = jax.numpy.asarray(value)
     # a value without a shape is a dict, a tuple, None: its type has to agree
     return getattr(value, what, type(value).__name__)
 
 
-def _show(path: Path) -> str:
+def show(path: Path) -> str:
     return "/".join(map(str, path)) or "the root"
 
 
 # -- filters ------------------------------------------------------------------------
 
 
-def _predicate(wanted: Any) -> Predicate:
+def predicate(wanted: Any) -> Predicate:
     """What a filter means, the newest meaning, on every release."""
     if wanted is ... or wanted is True:
         return lambda path, leaf: True
@@ -781,7 +789,7 @@ def _predicate(wanted: Any) -> Predicate:
     if isinstance(wanted, str):
         return lambda path, leaf: getattr(leaf, "tag", None) == wanted
     if isinstance(wanted, (list, tuple)):
-        parts = [_predicate(part) for part in wanted]
+        parts = [predicate(part) for part in wanted]
         return lambda path, leaf: any(part(path, leaf) for part in parts)
     if callable(wanted):
         given: Predicate = wanted
@@ -801,18 +809,18 @@ def _partition(state: Any, filters: tuple[Any, ...], *, exhaustive: bool) -> lis
                 "filters",
                 instead="put it at the end",
             )
-    predicates = [_predicate(wanted) for wanted in filters]
+    predicates = [predicate(wanted) for wanted in filters]
     parts: list[dict[Path, Any]] = [{} for _ in filters]
     rest: list[Path] = []
     for path, leaf in bound.flatten(state).items():
-        for part, predicate in zip(parts, predicates, strict=True):
-            if predicate(path, leaf):
+        for part, selects in zip(parts, predicates, strict=True):
+            if selects(path, leaf):
                 part[path] = leaf
                 break
         else:
             rest.append(path)
     if rest and exhaustive:
-        listed = ", ".join(map(_show, rest[:10])) + (", ..." if len(rest) > 10 else "")
+        listed = ", ".join(map(show, rest[:10])) + (", ..." if len(rest) > 10 else "")
         raise StateStructureError(
             f"the filters leave {len(rest)} leaves over: {listed}",
             instead="end the filters with ...",

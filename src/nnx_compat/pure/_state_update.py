@@ -55,7 +55,7 @@ def pure_state_update(seed: Any, x: Any, features: Any, scale: Any) -> jax.Array
     return _program(
         np.int64(_whole("seed", seed, -(2**63), 2**63 - 1)),
         _numeric_array(x),
-        _scalar(scale),
+        numeric_scalar("scale", scale),
         _whole("features", features, 1, 2**31 - 1),
         bound.key_derivation(),
     )
@@ -143,16 +143,17 @@ def _numeric_array(x: Any) -> Any:
     return x
 
 
-def _scalar(scale: Any) -> Any:
+def numeric_scalar(name: str, scale: Any) -> Any:
+    """A number or a numeric array of shape ``()``, also a traced one, as it is."""
     if type(scale) is float:
         return scale
     listed = isinstance(scale, (list, tuple))
     shape = np.shape(scale) if listed else getattr(scale, "shape", ())
     if shape != ():
         raise ArgumentValueError(
-            f"scale is not a scalar: its shape is {shape}",
+            f"{name} is not a scalar: its shape is {shape}",
             instead="a number or an array of shape ()",
-            otherwise="jax.vmap over scale for several results",
+            otherwise=f"jax.vmap over {name} for several results",
         )
     dtype = getattr(scale, "dtype", None)
     numeric = (
@@ -162,7 +163,7 @@ def _scalar(scale: Any) -> Any:
     )
     if not numeric:
         raise ArgumentTypeError(
-            f"scale is not a number: found {_describe(scale)}",
+            f"{name} is not a number: found {_describe(scale)}",
             instead="a number or a numeric array of shape ()",
         )
     return scale

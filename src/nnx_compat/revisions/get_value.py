@@ -43,6 +43,8 @@ class Revision:
     def __init__(self, nnx: Any) -> None:
         self.nnx = nnx
         self.variable_types: tuple[type, ...] = (nnx.Variable,)
+        #: Variables that hold random keys and how often they were used.
+        self.random_types: tuple[type, ...] = (nnx.RngState,)
         # Of classes met: whether a Variable is no hijax one, a value a leaf of jax.
         self._plain: dict[type, bool] = {}
         self._leaves: dict[type, bool] = {}

@@ -1,0 +1,213 @@
+"""A model or a State taken apart into its arrays, and put together again.
+
+What the functions of ``pure`` have in common: which arrays they touch, how a path is
+named in an error, and that all the rest passes through bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import StateStructureError
+from ..functional import (
+    Path,
+    is_variable,
+    merge,
+    predicate,
+    show,
+    split,
+    stored,
+    variable_type,
+)
+from ..revisions import bound
+
+_State: Any = bound.nnx.State
+
+
+class Leaves:
+    """The arrays of a model or a State, in the order of ``jax.tree.leaves``.
+
+    Args:
+        given: a Module, a tuple, list or dict of Modules, or a State.
+
+    Attributes:
+        arrays: every array (or other leaf of jax), as it is stored.
+        paths: where each is, keys inside the value of a Variable included.
+        owners: the Variable (or VariableState, or bare array) that holds each.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self._graphdef, state = (None, given)
+        if not isinstance(given, _State):
+            self._graphdef, state = split(given)
+        self._flat = bound.flatten(state)
+        self._trees: list[Any] = []
+        self.arrays: list[Any] = []
+        self.paths: list[Path] = []
+        self.owners: list[Any] = []
+        for path, owner in self._flat.items():
+            value = stored(owner)
+            if hasattr(value, "dtype"):  # an array, nearly always
+                keyed, tree = [((), value)], None
+            else:
+                keyed, tree = jax.tree_util.tree_flatten_with_path(value)
+            self._trees.append(tree)
+            for keys, array in keyed:
+                self.arrays.append(array)
+                self.paths.append((*path, *plain_keys(keys)))
+                self.owners.append(owner)
+
+    def rebuilt(self, arrays: Iterable[Any]) -> Any:
+        """A model or State of the same kind around other arrays, every leaf its own."""
+        source = iter(arrays)
+        new: dict[Path, Any] = {}
+        for (path, owner), tree in zip(self._flat.items(), self._trees, strict=True):
+            value = (
+                next(source)
+                if tree is None
+                else tree.unflatten([next(source) for _ in range(tree.num_leaves)])
+            )
+            new[path] = bound.with_value(owner, value) if is_variable(owner) else value
+        state = bound.unflatten(new)
+        return state if self._graphdef is None else merge(self._graphdef, state)
+
+    def in_scope(self, filters: tuple[Any, ...], asked: str) -> list[int]:
+        """The numbers of the arrays to compute with.
+
+        Inexact arrays of Variables that hold no RNG state; filters narrow this.
+
+        Raises:
+            StateStructureError: a filter selects arrays, and none of this kind.
+        """
+        inexact = [
+            _is_inexact(array) and not _is_random(owner)
+            for array, owner in zip(self.arrays, self.owners, strict=True)
+        ]
+        if not filters:
+            return [i for i, fits in enumerate(inexact) if fits]
+        chosen: set[int] = set()
+        for wanted in filters:
+            selects = predicate(wanted)
+            found = [
+                i
+                for i, (path, owner) in enumerate(
+                    zip(self.paths, self.owners, strict=True)
+                )
+                if selects(path, owner)
+            ]
+            fitting = [i for i in found if inexact[i]]
+            if found and not fitting and wanted is not ... and wanted is not True:
+                listed = ", ".join(
+                    f"{show(self.paths[i])} ({describe(self.arrays[i])})"
+                    for i in found[:10]
+                )
+                raise StateStructureError(
+                    f"{asked} leaves integers and RNG state as they are, and the "
+                    f"filter {_name(wanted)} selects nothing else: {listed}",
+                    instead="a filter that selects floating-point arrays, "
+                    "such as nnx.Param",
+                    otherwise="nnx_compat.map_state, which touches whatever it is told",
+                )
+            chosen.update(fitting)
+        return sorted(chosen)
+
+    def selectable(self) -> list[int]:
+        """The numbers of all arrays but RNG state, integers included."""
+        return [
+            i
+            for i, (array, owner) in enumerate(
+                zip(self.arrays, self.owners, strict=True)
+            )
+            if not _is_random(owner) and not _is_key(array)
+        ]
+
+    def variable_paths(self) -> list[Path]:
+        """Where the Variables are (and bare arrays), in order."""
+        return list(self._flat)
+
+    def aligned(
+        self,
+        mine: list[int],
+        other: Leaves,
+        theirs: list[int],
+        names: tuple[str, str],
+        *,
+        dtypes: bool = False,
+    ) -> list[Any]:
+        """The arrays of another model that belong to the chosen ones of this.
+
+        Raises:
+            StateStructureError: a path is in one only, or shapes (or dtypes) differ.
+        """
+        found = {other.paths[i]: other.arrays[i] for i in theirs}
+        problems, arrays = [], []
+        for i in mine:
+            path, array = self.paths[i], self.arrays[i]
+            if path not in found:
+                problems.append(f"{show(path)}: not in {names[1]}")
+                continue
+            match = found.pop(path)
+            arrays.append(match)
+            same = jnp.shape(match) == jnp.shape(array) and not (
+                dtypes and jnp.result_type(match) != jnp.result_type(array)
+            )
+            if not same:
+                problems.append(
+                    f"{show(path)}: {describe(array)} in {names[0]}, "
+                    f"{describe(match)} in {names[1]}"
+                )
+        problems += [f"{show(path)}: not in {names[0]}" for path in found]
+        if problems:
+            raise mismatch(
+                f"{names[0]} and {names[1]} differ in structure",
+                problems,
+                "two models of one structure, or a filter that selects what they share",
+            )
+        return arrays
+
+
+def mismatch(found: str, problems: list[str], instead: str) -> StateStructureError:
+    """The error that lists up to 10 paths."""
+    listed = "".join(f"\n    {problem}" for problem in problems[:10])
+    more = f"\n    and {len(problems) - 10} more" if len(problems) > 10 else ""
+    return StateStructureError(f"{found}{listed}{more}\n ", instead=instead)
+
+
+def describe(array: Any) -> str:
+    """Dtype and shape, as ``float32[2,3]``."""
+    if not hasattr(array, "dtype"):
+        return type(array).__name__
+    return f"{array.dtype}[{','.join(map(str, array.shape))}]"
+
+
+def _is_inexact(array: Any) -> bool:
+    dtype = getattr(array, "dtype", None)
+    if dtype is None:
+        return isinstance(array, (float, complex))
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
+def _is_key(array: Any) -> bool:
+    dtype = getattr(array, "dtype", None)
+    return dtype is not None and bool(jnp.issubdtype(dtype, jax.dtypes.prng_key))
+
+
+def _is_random(owner: Any) -> bool:
+    return is_variable(owner) and issubclass(variable_type(owner), bound.random_types)
+
+
+def plain_keys(keys: Iterable[Any]) -> list[Any]:
+    """Indices, dict keys and attribute names, from the path entries of jax."""
+    plain = []
+    for key in keys:
+        names = [name for name in ("key", "idx", "name") if hasattr(key, name)]
+        plain.append(getattr(key, names[0]) if names else str(key))
+    return plain
+
+
+def _name(wanted: Any) -> str:
+    return getattr(wanted, "__name__", None) or repr(wanted)
