@@ -63,15 +63,16 @@ def _run(
     *,
     donate: bool = False,
     program: Any = None,
+    elementwise: bool = True,
 ) -> list[Any]:
     """Apply an operation on lists of arrays, in the way that suits the arrays."""
     leaves = jax.tree_util.tree_leaves((arrays, operands))
     if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
-        return _abstract(operation, arrays, operands)
+        return _abstract(operation, arrays, operands, elementwise)
     if any(isinstance(leaf, _Tracer) for leaf in leaves):
         return list(operation(arrays, *operands))
     shardings = tuple(_sharding(array) for array in arrays)
-    if not any(shardings):
+    if not (elementwise and any(shardings)):
         shardings = ()
     if donate:
         arrays = _owned(arrays, jax.tree_util.tree_leaves(operands))
@@ -80,9 +81,14 @@ def _run(
 
 
 def _abstract(
-    operation: Operation, arrays: list[Any], operands: tuple[Any, ...]
+    operation: Operation,
+    arrays: list[Any],
+    operands: tuple[Any, ...],
+    elementwise: bool,
 ) -> list[Any]:
     made = jax.eval_shape(lambda a, o: list(operation(a, *o)), arrays, operands)
+    if not elementwise:
+        return list(made)
     return [
         jax.ShapeDtypeStruct(new.shape, new.dtype, sharding=old.sharding)
         if getattr(old, "sharding", None) is not None
@@ -533,7 +539,7 @@ def global_norm(model: Any, /, *filters: Any) -> Any:
     arrays = [leaves.arrays[i] for i in chosen]
     if not arrays:
         return jnp.zeros((), jnp.float32)
-    return _run(_norm, arrays)[0]
+    return _run(_norm, arrays, elementwise=False)[0]
 
 
 def _norm(arrays: Sequence[Any]) -> list[Any]:
