@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -181,3 +183,27 @@ def test_what_is_no_filter_is_refused(state):
 def test_update_refuses_what_is_neither_state_nor_dict():
     with pytest.raises(TypeError, match="update needs a State or a nested dict"):
         nc.update(Nested(nnx.Rngs(0)), [1, 2])
+
+
+if not HAS["split-refuses-raw-arrays"]:
+
+    def test_arrays_inside_immutable_containers_are_updated_too():
+        """As in the state of an optimizer, on the releases where it held arrays."""
+        model = Bare()
+        data = getattr(nnx, "data", lambda value: value)
+        held, tied = nnx.Param(jnp.ones(1)), jnp.zeros(2)
+        model.pair = data((jnp.ones(1), Pair(jnp.ones(2), held)))
+        model.named = data({"x": tied})
+        doubled = jax.tree_util.tree_map(lambda a: a * 2 + 1, nc.state(model))
+        nc.update(model, doubled)
+        assert snapshot(nc.state(model)) == snapshot(doubled)
+        assert model.pair[1].b is held
+        assert type(model.pair[1]) is Pair
+        nc.update(model, {"pair": {"0": jnp.full(1, 9.0)}})
+        assert model.pair[0].tolist() == [9]
+        assert model.pair[1].a.tolist() == [3, 3]
+
+
+class Pair(NamedTuple):
+    a: object
+    b: object

@@ -32,6 +32,8 @@ __all__ = [
     "filter_state", "split_state", "merge_state", "map_state",
     # the main job, and the same weights on every release
     "pure_state_update", "reproducible_init",
+    # the training step
+    "compile_step",
     # what is installed: the native namespace, versions, the revision chosen
     "nnx", "flax_version", "jax_version", "revision", "supports",
     # rooms of their own

@@ -12,10 +12,12 @@ from __future__ import annotations
 __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
+    "DonatedError",
     "NnxCompatError",
     "NodeTypeError",
     "RevisionPluginWarning",
     "StateStructureError",
+    "StepStructureError",
     "UnknownFactError",
     "UnsupportedFlaxError",
     "UntestedFlaxWarning",
@@ -93,6 +95,18 @@ class ArgumentValueError(NnxCompatError, ValueError):
     """An argument has the right type and a value that makes no sense."""
 
     code = "NC031"
+
+
+class StepStructureError(NnxCompatError, ValueError):
+    """A compiled step adds, removes or changes something other than values."""
+
+    code = "NC040"
+
+
+class DonatedError(NnxCompatError, RuntimeError):
+    """A value was read whose memory a compiled step has used up."""
+
+    code = "NC041"
 
 
 class UntestedFlaxWarning(UserWarning):

@@ -93,7 +93,7 @@ def split(node: Any, /, *filters: Any) -> tuple[Any, ...]:
         >>> len(nc.to_flat_state(rest))
         0
     """
-    _check_node(node)
+    check_node(node)
     graphdef, whole = _split(node)
     if not filters:
         return graphdef, whole
@@ -146,7 +146,7 @@ def state(node: Any, /, *filters: Any) -> Any:
         >>> [leaf.shape for leaf in jax.tree_util.tree_leaves(nc.state(model))]
         [(3,), (2, 3)]
     """
-    _check_node(node)
+    check_node(node)
     whole = _split(node)[1]
     if not filters:
         return whole
@@ -163,7 +163,7 @@ def graphdef(node: Any, /) -> Any:
         >>> type(copy).__name__
         'Linear'
     """
-    _check_node(node)
+    check_node(node)
     return bound.graphdef(node)
 
 
@@ -190,7 +190,7 @@ def update(node: Any, state: Any, /, *states: Any) -> None:
         >>> nc.get_value(model.bias).tolist()
         [1.0, 1.0, 1.0]
     """
-    _check_node(node)
+    check_node(node)
     template = bound.flatten(bound.live_state(node))
     new: dict[Path, Any] = {}
     for given in (state, *states):
@@ -210,7 +210,7 @@ def clone(node: Any, /) -> Any:
         >>> nc.variables(copy)["kernel",] is nc.variables(model)["kernel",]
         False
     """
-    _check_node(node)
+    check_node(node)
     return bound.clone(node)
 
 
@@ -259,7 +259,7 @@ def iter_graph(node: Any, /) -> Iterator[tuple[Path, Any]]:
         >>> [p for p, v in nc.iter_graph(model) if nc.is_variable(v)]
         [('bias',), ('kernel',)]
     """
-    _check_node(node)
+    check_node(node)
     seen: set[int] = set()
     for path, value in bound.iter_graph(node):
         if path and isinstance(path[-1], str) and path[-1].startswith(_INTERNAL):
@@ -313,7 +313,7 @@ def variables(node: Any, /, *filters: Any) -> dict[Path, Any]:
         >>> list(nc.variables(model, nc.nnx.Param))
         [('bias',), ('kernel',)]
     """
-    _check_node(node)
+    check_node(node)
     live = bound.live_variables(node)
     if not filters:
         return live
@@ -321,7 +321,7 @@ def variables(node: Any, /, *filters: Any) -> dict[Path, Any]:
     return {path: variable for path, variable in live.items() if chosen(path, variable)}
 
 
-def _check_node(node: Any) -> None:
+def check_node(node: Any) -> None:
     if is_variable(node) and not _splits_variables():
         raise NodeTypeError(
             f"flax {flax_version} cannot split a bare {type(node).__name__}",

@@ -7,6 +7,7 @@
 """
 
 from ._state_update import pure_state_update
+from ._step import CompiledStep, compile_step
 from ._toolkit import (
     apply_updates,
     cast,
@@ -20,8 +21,10 @@ from ._toolkit import (
 )
 
 __all__ = [
+    "CompiledStep",
     "apply_updates",
     "cast",
+    "compile_step",
     "cond_replace",
     "ema",
     "global_norm",

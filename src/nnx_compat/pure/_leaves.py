@@ -24,6 +24,7 @@ from ..functional import (
     variable_type,
 )
 from ..revisions import bound
+from ..revisions.get_value import plain_key
 
 _State: Any = bound.nnx.State
 
@@ -58,7 +59,7 @@ class Leaves:
             self._trees.append(tree)
             for keys, array in keyed:
                 self.arrays.append(array)
-                self.paths.append((*path, *plain_keys(keys)))
+                self.paths.append((*path, *map(plain_key, keys)))
                 self.owners.append(owner)
 
     def rebuilt(self, arrays: Iterable[Any]) -> Any:
@@ -198,15 +199,6 @@ def _is_key(array: Any) -> bool:
 
 def _is_random(owner: Any) -> bool:
     return is_variable(owner) and issubclass(variable_type(owner), bound.random_types)
-
-
-def plain_keys(keys: Iterable[Any]) -> list[Any]:
-    """Indices, dict keys and attribute names, from the path entries of jax."""
-    plain = []
-    for key in keys:
-        names = [name for name in ("key", "idx", "name") if hasattr(key, name)]
-        plain.append(getattr(key, names[0]) if names else str(key))
-    return plain
 
 
 def _name(wanted: Any) -> str:

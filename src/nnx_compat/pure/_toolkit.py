@@ -26,7 +26,8 @@ import numpy as np
 
 from ..errors import ArgumentTypeError, StateStructureError
 from ..functional import Path, given_leaves, show, stored
-from ._leaves import Leaves, describe, mismatch, plain_keys
+from ..revisions.get_value import plain_key
+from ._leaves import Leaves, describe, mismatch
 from ._state_update import numeric_scalar
 
 Operation = Callable[..., Sequence[Any]]
@@ -508,7 +509,7 @@ def _updates_by_path(updates: Any, leaves: Leaves) -> dict[Path, Any]:
             stored(leaf), is_leaf=lambda value: value is None
         )
         for keys, value in keyed:
-            found[(*path, *plain_keys(keys))] = value
+            found[(*path, *(plain_key(key) for key in keys))] = value
     return found
 
 

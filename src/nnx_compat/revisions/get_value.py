@@ -8,6 +8,7 @@ arrays, at the current trace level, with the types and metadata of the old ones.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -107,12 +108,30 @@ class Revision:
         return {p: v for p, v in leaves.items() if isinstance(v, self.variable_types)}
 
     def update(self, node: Any, state: Any) -> None:
-        """Write a state, known to fit, into ``node`` in place."""
-        self.nnx.update(node, state)
+        """Write a state, known to fit, into ``node`` in place.
+
+        Natively for Variables. Bare arrays are put where they belong here, since inside
+        a tuple (an optimizer's state, once) they are natively refused.
+        """
+        flat = self.flatten(state)
+        kinds = self.variable_types
+        bare = {p: leaf for p, leaf in flat.items() if not isinstance(leaf, kinds)}
+        if not bare:
+            self.nnx.update(node, state)
+            return
+        rest = {p: leaf for p, leaf in flat.items() if p not in bare}
+        if rest:
+            self.nnx.update(node, self.unflatten(rest))
+        # what Module derives from: Object, Pytree or how it is called on this release
+        _written(node, nested(bare), self.nnx.Module.__mro__[1])
 
     def clone(self, node: Any) -> Any:
         """A node of its own with the same arrays."""
         return self.nnx.clone(node)
+
+    def frozen(self, value: Any) -> Any:
+        """What a static value is compared by, later: it may be mutable."""
+        return copy.copy(value) if isinstance(value, (list, dict, set)) else value
 
     def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
         """Take the Variables at the chosen paths out of ``node``."""
@@ -204,3 +223,43 @@ def _flatten_into(
             _flatten_into(flat, (*path, key), value, state_type)
         else:
             flat[(*path, key)] = value
+
+
+def _written(old: Any, new: Any, object_type: type) -> Any:
+    """``old`` with new arrays inside: itself where it is mutable, else made anew.
+
+    Args:
+        old: an NNX object, a list or dict, or another pytree.
+        new: what to replace, by key: nested dicts around arrays; or an array.
+        object_type: the class of NNX objects, whose attributes can be set.
+    """
+    if not isinstance(new, dict):
+        return new
+    if isinstance(old, object_type):
+        for key, value in new.items():
+            was = vars(old)[key]
+            now = _written(was, value, object_type)
+            if now is not was:
+                setattr(old, key, now)
+        return old
+    if type(old) in (list, dict):
+        for key, value in new.items():
+            old[key] = _written(old[key], value, object_type)
+        return old
+    children, tree = jax.tree_util.tree_flatten_with_path(
+        old, is_leaf=lambda value: value is not old
+    )
+    made, same = [], True
+    for (key,), was in children:
+        wanted = plain_key(key)
+        made.append(_written(was, new[wanted], object_type) if wanted in new else was)
+        same = same and made[-1] is was
+    return old if same else tree.unflatten(made)
+
+
+def plain_key(key: Any) -> Any:
+    """The index, dict key or attribute name in a path entry of jax."""
+    for name in ("key", "idx", "name"):
+        if hasattr(key, name):
+            return getattr(key, name)
+    return str(key)

@@ -67,6 +67,15 @@ class Revision(newer.Revision):
         graphdef, state = self.split(node)
         return graphdef.merge(state)
 
+    def frozen(self, value: Any) -> Any:
+        """A ``Rngs`` is static here and counts: its counts."""
+        if not self._is_rngs(type(value)):
+            return super().frozen(value)
+        return {
+            name: f"Rngs stream {name!r} after {_count(stream)} keys"
+            for name, stream in value._rngs.items()
+        }
+
     def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
         """Natively detached."""
         (state,) = self.graph.graph_pop(
@@ -149,6 +158,10 @@ def _copy_stream(stream: Any) -> Any:
     if hasattr(made, "counts"):
         made.counts = list(made.counts)
     return made
+
+
+def _count(stream: Any) -> Any:
+    return tuple(stream.counts) if hasattr(stream, "counts") else stream.count
 
 
 def _path(keys: Sequence[str]) -> Path:

@@ -33,11 +33,12 @@ from ..functional import (
     variable_type,
     variables,
 )
-from ..pure import pure_state_update
+from ..pure import compile_step, pure_state_update
 from ..revisions import flax_version, jax_version, nnx, revision
 
 __all__ = [
     "clone",
+    "compile_step",
     "filter_state",
     "flax_version",
     "from_flat_state",
