@@ -14,16 +14,15 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 import warnings
 
 import jax
 import jax.numpy as jnp
+from measure import contest, versions
 
 import nnx_compat as nc
 
 nnx = nc.nnx
-ROUNDS = 60
 
 
 class Wide(nnx.Module):
@@ -32,20 +31,6 @@ class Wide(nnx.Module):
     def __init__(self):
         for i in range(150):
             setattr(self, f"layer{i:03d}", nnx.Linear(2, 2, rngs=nnx.Rngs(0)))
-
-
-def contest(contenders, rounds=ROUNDS, repeat=1):
-    """Median and minimum seconds of each contender, run in turns."""
-    times = {name: [] for name in contenders}
-    for fn in contenders.values():
-        fn()
-    for _ in range(rounds):
-        for name, fn in contenders.items():
-            start = time.perf_counter()
-            for _ in range(repeat):
-                fn()
-            times[name].append((time.perf_counter() - start) / repeat)
-    return {name: (statistics.median(t), min(t)) for name, t in times.items()}
 
 
 def native_calls():
@@ -156,11 +141,10 @@ def main():
                     "added_ns_of_minima": round((ours[1] - native[1]) * 1e9),
                 }
             )
-    versions = {"flax": nc.flax_version, "jax": nc.jax_version, "revision": nc.revision}
     if "--json" in sys.argv:
-        print(json.dumps({**versions, "rows": rows}, indent=1))
+        print(json.dumps({**versions(), "rows": rows}, indent=1))
         return
-    print(*(f"{name} {value}" for name, value in versions.items()))
+    print(*(f"{name} {value}" for name, value in versions().items()))
     for row in rows:
         print(
             f"  {row['what']:<44} {row['ratio']:7.3f}x (minima "

@@ -58,7 +58,7 @@ def test_the_operations_are_those_of_the_stable_api():
     from nnx_compat.stable import v1
 
     no_native_form = {
-        "flax_version", "jax_version", "nnx", "pure_state_update", "reproducible_init",
+        "compile_step", "flax_version", "jax_version", "nnx", "pure_state_update", "reproducible_init",
         "revision", "supports",
     }  # fmt: skip
     operations = {s.operation for s in facts.spellings()}
