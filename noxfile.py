@@ -6,7 +6,7 @@
     nox -t edges                            first and last release of every revision
     nox -t dated -- --suite smoke           pure_state_update on all releases
     nox -s facts [-- --write]               survey all releases, compare names.json
-    nox -s lint types render bench
+    nox -s lint types render bench plot
 
 Environments of pairs are made by tools/environments.py: with uv when it is there, and
 with interpreters that need not be on PATH. A pair whose CPython is missing is reported
@@ -158,15 +158,38 @@ def render(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """The benchmarks on the newest release of every revision, one process each."""
-    for revision in facts.revisions():
-        served = [r.version for r in facts.releases() if r.revision == revision.name]
-        pair = matrix.dated(served[-1])
+    """The benchmarks, one process each, on the newest release of every revision.
+
+    ``-- --flax 0.8.5,0.11.2`` chooses other releases, ``-- --part dispatch`` one part.
+    """
+    newest = [
+        [r.version for r in facts.releases() if r.revision == revision.name][-1]
+        for revision in facts.revisions()
+    ]
+    chosen = (_option(session, "--flax") or ",".join(newest)).split(",")
+    parts = _option(session, "--part") or "overhead,dispatch,bandwidth"
+    results = ROOT / "benchmarks" / "results"
+    results.mkdir(exist_ok=True)
+    for pair in map(matrix.dated, chosen):
         if environments.interpreter(pair.python) is None:
             session.warn(f"not run: {pair.id} needs CPython {pair.python}")
             continue
         python = environments.ensure(ROOT / ".nox" / "pairs" / pair.id, pair, TOOLS)
-        session.run(
-            str(python), "benchmarks/overhead.py", *session.posargs,
-            env=environments.source_on_path(), external=True,
-        )  # fmt: skip
+        for part in parts.split(","):
+            if part == "dispatch" and not facts.name("nnx.Optimizer").on(pair.flax):
+                session.log(f"no {part} on {pair.flax}: it has no nnx.Optimizer")
+                continue
+            if part == "bandwidth" and pair.flax != chosen[-1]:
+                continue  # the same programs everywhere: the last one will do
+            session.run(
+                str(python), f"benchmarks/{part}.py",
+                "--json", str(results / f"{part}-{pair.flax}.json"),
+                env=environments.source_on_path(), external=True,
+            )  # fmt: skip
+
+
+@nox.session
+def plot(session: nox.Session) -> None:
+    """Draw benchmarks/dispatch.svg from the newest result of ``bench``."""
+    session.install("matplotlib>=3.8")
+    session.run("python", "benchmarks/plot.py", env=environments.source_on_path())
