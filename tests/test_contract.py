@@ -230,10 +230,10 @@ def test_custom_variables_keep_their_class_and_metadata():
     assert nc.get_value(back).tolist() == [1, 2, 3]
 
 
-#: How a release is asked for a Variable that jax itself may mutate; none has all.
-MUTATED = [k for k in ("mutable", "use_ref", "hijax") if nc.supports("nnx.Variable", k)]
-if MUTATED == ["hijax"]:
-    MUTATED.append("ref")
+#: How a release is asked for a Variable that jax itself may mutate.
+MUTATED = ["hijax", "ref"]
+if not nc.supports("nnx.Variable", "hijax"):
+    MUTATED = [k for k in ("mutable", "use_ref") if nc.supports("nnx.Variable", k)]
 
 if MUTATED:  # and nothing to ask where they are not
 
@@ -249,6 +249,17 @@ if MUTATED:  # and nothing to ask where they are not
         assert nc.get_value(nc.to_flat_state(state)["w",]).tolist() == [0, 1, 2]
         nc.set_value(nc.variables(node)["w",], jnp.ones(3))
         assert nc.get_value(nc.to_flat_state(state)["w",]).tolist() == [0, 1, 2]
+
+    @pytest.mark.parametrize("kind", MUTATED)
+    def test_variables_that_jax_mutates_are_scaled_and_not_compiled(kind):
+        node = Bare()
+        node.w = Custom(jnp.arange(3.0), **{kind: True})
+        scaled = nc.pure.scale(node, 2.0)
+        assert nc.get_value(scaled.w).tolist() == [0, 2, 4]
+        nc.set_value(nc.variables(scaled)["w",], jnp.ones(3))
+        assert nc.get_value(node.w).tolist() == [0, 1, 2]
+        with pytest.raises(TypeError, match="0/w holds a .*which jax itself mutates"):
+            nc.compile_step(lambda node: None, node)
 
 
 def test_metadata_set_on_a_merged_node_stay_there():

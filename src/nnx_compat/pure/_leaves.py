@@ -52,6 +52,8 @@ class Leaves:
         self.owners: list[Any] = []
         for path, owner in self._flat.items():
             value = stored(owner)
+            if isinstance(value, bound.reference_types):
+                value = value[...]
             if hasattr(value, "dtype"):  # an array, nearly always
                 keyed, tree = [((), value)], None
             else:

@@ -286,11 +286,22 @@ def _check_structure(before: dict[Path, Any], after: dict[Path, Any]) -> None:
 
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
-_REMEDIES = {
-    "Donated": "sync() the step that has the node, then compile again",
-    "ShapeDtypeStruct": "nodes with values: nnx_compat.update(model, state)",
-    "Ref": "plain Variables: jax mutates a Ref by itself, under jax.jit",
-}
+
+
+def _no_array(path: Path, leaf: Any) -> ArgumentTypeError:
+    found, instead = f"a {type(leaf).__name__}", "a static attribute for what is none"
+    if isinstance(leaf, _Tracer):
+        found, instead = "a traced value", "compile outside of jit"
+    elif isinstance(leaf, Donated):
+        instead = "sync() the step that has the node, then compile again"
+    elif isinstance(leaf, jax.ShapeDtypeStruct):
+        instead = "nodes with values: nnx_compat.update(model, state)"
+    elif is_variable(leaf) or isinstance(leaf, bound.reference_types):
+        found += ", which jax itself mutates"
+        instead = "jax.jit, which needs no leaves for it; or plain Variables"
+    return ArgumentTypeError(
+        f"compile_step needs arrays, and {show(path)} holds {found}", instead=instead
+    )
 
 
 def _concrete(paths: list[Path], leaves: list[Any], donate: bool) -> list[Any]:
@@ -299,12 +310,7 @@ def _concrete(paths: list[Path], leaves: list[Any], donate: bool) -> list[Any]:
     made: list[Any] = []
     for path, leaf in zip(paths, leaves, strict=True):
         if not isinstance(leaf, _ARRAYS) or isinstance(leaf, _Tracer):
-            traced = "a traced value" if isinstance(leaf, _Tracer) else ""
-            raise ArgumentTypeError(
-                f"compile_step needs arrays, and {show(path)} holds "
-                f"{traced or 'a ' + type(leaf).__name__}",
-                instead=_REMEDIES.get(type(leaf).__name__, "compile outside of jit"),
-            )
+            raise _no_array(path, leaf)
         array = jnp.asarray(leaf)
         if _is_weak(array):
             array = jax.lax.convert_element_type(array, array.dtype)

@@ -46,6 +46,10 @@ class Revision:
         self.variable_types: tuple[type, ...] = (nnx.Variable,)
         #: Variables that hold random keys and how often they were used.
         self.random_types: tuple[type, ...] = (nnx.RngState,)
+        #: References to arrays, for jax to mutate, that a Variable may hold.
+        self.reference_types: tuple[Any, ...] = (
+            (jax.Ref,) if hasattr(jax, "Ref") else ()
+        )
         # Of classes met: whether a Variable is no hijax one, a value a leaf of jax.
         self._plain: dict[type, bool] = {}
         self._leaves: dict[type, bool] = {}

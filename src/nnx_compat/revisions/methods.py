@@ -24,6 +24,7 @@ class Revision(newer.Revision):
     def __init__(self, nnx: Any) -> None:
         self.nnx = nnx
         self.variable_types = (nnx.Variable,)
+        self.reference_types = ()
         self.random_types = ()  # a Rngs is static
         self.graph = sys.modules[nnx.GraphDef.__module__]
 

@@ -31,8 +31,7 @@ class Revision(newer.Revision):
 
     def __init__(self, nnx: Any) -> None:
         super().__init__(nnx)
-        # A Variable may hold a reference to an array, for jax to mutate.
-        self._ref: Any = getattr(nnx, "ArrayRef", None) or nnx.MutableArray
+        self.reference_types = (getattr(nnx, "ArrayRef", None) or nnx.MutableArray,)
         self._new_ref = getattr(nnx, "array_ref", None) or nnx.mutable_array
 
     def detached(self, state: Any) -> Any:
@@ -40,7 +39,8 @@ class Revision(newer.Revision):
         return jax.tree_util.tree_map(self._own, state)
 
     def _own(self, leaf: Any) -> Any:
-        return self._new_ref(leaf[...]) if isinstance(leaf, self._ref) else leaf
+        refers = isinstance(leaf, self.reference_types)
+        return self._new_ref(leaf[...]) if refers else leaf
 
     def clone(self, node: Any) -> Any:
         """By hand: the native one shares what a Variable refers to."""

@@ -26,6 +26,7 @@ class Revision(newer.Revision):
     def __init__(self, nnx: Any) -> None:
         self.nnx = nnx
         self.variable_types = (nnx.Variable, nnx.VariableState)
+        self.reference_types = ()
         self.random_types = (nnx.RngState,)
 
     @staticmethod
