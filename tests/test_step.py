@@ -268,6 +268,23 @@ def test_an_error_of_the_function_leaves_the_last_state():
     assert count_of(counter) == 2
 
 
+def test_a_call_that_fails_while_it_runs_has_used_the_state():
+    def fail(value):
+        raise KeyError("while it runs")
+
+    def fn(counter, wrong):
+        count = add(counter, 1)
+        return jax.pure_callback(fail, count, count) if wrong else count
+
+    step = nc.compile_step(fn, Counter(), static_argnums=0)
+    step(False)
+    with pytest.raises(Exception, match="while it runs"):
+        jax.block_until_ready(step(True))
+    # what the call made of the state is an error by itself, or it was never there
+    with pytest.raises(Exception, match="while it runs|had used the memory"):
+        count_of(step.nodes[0])
+
+
 def test_ties_are_kept_and_a_node_given_twice_is_one():
     counter = Counter()
 

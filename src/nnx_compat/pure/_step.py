@@ -167,6 +167,12 @@ class CompiledStep:
         return f"<compiled step over ({types}), {len(self._leaves)} leaves>"
 
     def _state(self) -> Any:
+        if self._donate and any(leaf.is_deleted() for leaf in self._leaves):
+            raise DonatedError(
+                "the last call failed after it had used the memory of the state",
+                instead="restore a checkpoint and compile again",
+                otherwise="compile_step(..., donate=False), with twice the memory",
+            )
         return jax.tree_util.tree_unflatten(self._treedef, self._leaves)
 
     def _give_up(self) -> None:
