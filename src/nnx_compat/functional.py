@@ -191,7 +191,7 @@ def update(node: Any, state: Any, /, *states: Any) -> None:
         [1.0, 1.0, 1.0]
     """
     check_node(node)
-    template = bound.flatten(bound.live_state(node))
+    template = bound.flatten(bound.live_split(node)[1])
     new: dict[Path, Any] = {}
     for given in (state, *states):
         new.update(_fitted(template, given, "update", dtypes=False, partial=True))

@@ -15,11 +15,10 @@ import jax.numpy as jnp
 from ..errors import StateStructureError
 from ..functional import (
     Path,
+    check_node,
     is_variable,
-    merge,
     predicate,
     show,
-    split,
     stored,
     variable_type,
 )
@@ -44,7 +43,8 @@ class Leaves:
     def __init__(self, given: Any) -> None:
         self._graphdef, state = (None, given)
         if not isinstance(given, _State):
-            self._graphdef, state = split(given)
+            check_node(given)
+            self._graphdef, state = bound.live_split(given)
         self._flat = bound.flatten(state)
         self._trees: list[Any] = []
         self.arrays: list[Any] = []
@@ -76,7 +76,7 @@ class Leaves:
             )
             new[path] = bound.with_value(owner, value) if is_variable(owner) else value
         state = bound.unflatten(new)
-        return state if self._graphdef is None else merge(self._graphdef, state)
+        return state if self._graphdef is None else bound.adopt(self._graphdef, state)
 
     def in_scope(self, filters: tuple[Any, ...], asked: str) -> list[int]:
         """The numbers of the arrays to compute with.

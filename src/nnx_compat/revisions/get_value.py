@@ -63,15 +63,29 @@ class Revision:
 
     def split(self, node: Any) -> tuple[Any, Any]:
         """``(graphdef, state)``, the state detached."""
-        graphdef, state = self.nnx.split(node)
+        graphdef, state = self.live_split(node)
         return graphdef, self.detached(state)
+
+    def live_split(self, node: Any) -> tuple[Any, Any]:
+        """``(graphdef, state)`` to look at only: its leaves may be the live ones."""
+        found: tuple[Any, Any] = self.nnx.split(node)
+        return found
 
     def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
         """A new node that shares no Variable with ``states``."""
+        return self._merged(graphdef, states, self.detached)
+
+    def adopt(self, graphdef: Any, state: Any) -> Any:
+        """A new node that may use the Variables of ``state``, which nobody else has."""
+        return self._merged(graphdef, [state], _identity)
+
+    def _merged(
+        self, graphdef: Any, states: Sequence[Any], own: Callable[[Any], Any]
+    ) -> Any:
         # The plain mapping inside a State merges a fifth faster than the State, whose
         # items are wrapped anew at each look: that pays for much of detaching it.
         plain = [s.raw_mapping if isinstance(s, self.nnx.State) else s for s in states]
-        return self.nnx.merge(graphdef, *map(self.detached, plain))
+        return self.nnx.merge(graphdef, *map(own, plain))
 
     def detached(self, state: Any) -> Any:
         """A state, or the mapping inside one, with Variables of its own."""
@@ -102,13 +116,9 @@ class Revision:
         """The static structure of ``node``."""
         return self.nnx.graphdef(node)
 
-    def live_state(self, node: Any) -> Any:
-        """The state of ``node`` to look at only: its leaves may be the live ones."""
-        return self.nnx.split(node)[1]
-
     def live_variables(self, node: Any) -> dict[Path, Any]:
         """The Variables of ``node`` themselves, by path, each once."""
-        leaves = self.flatten(self.live_state(node))
+        leaves = self.flatten(self.live_split(node)[1])
         return {p: v for p, v in leaves.items() if isinstance(v, self.variable_types)}
 
     def update(self, node: Any, state: Any) -> None:

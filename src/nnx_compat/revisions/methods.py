@@ -42,7 +42,7 @@ class Revision(newer.Revision):
         """No function ``split``, and Variables without ``get_value``."""
         return not hasattr(nnx, "split") and not hasattr(nnx.Variable, "get_value")
 
-    def split(self, node: Any) -> tuple[Any, Any]:
+    def live_split(self, node: Any) -> tuple[Any, Any]:
         """Natively detached, but for a ``Rngs``, which is copied into the graphdef."""
         state, graphdef = self.graph.graph_flatten(node)
         return self._with_own_rngs(graphdef), state
@@ -54,10 +54,6 @@ class Revision(newer.Revision):
     def graphdef(self, node: Any) -> Any:
         """The static structure of ``node``, with a copy of each stored ``Rngs``."""
         return self.split(node)[0]
-
-    def live_state(self, node: Any) -> Any:
-        """The state of ``node``; always a copy here."""
-        return self.graph.graph_flatten(node)[0]
 
     def update(self, node: Any, state: Any) -> None:
         """Write a state, known to fit, into ``node`` in place."""

@@ -52,6 +52,10 @@ class Revision(newer.Revision):
         """Natively detached."""
         return self.nnx.merge(graphdef, *states)
 
+    def adopt(self, graphdef: Any, state: Any) -> Any:
+        """Natively detached."""
+        return self.merge(graphdef, [state])
+
     def clone(self, node: Any) -> Any:
         """Natively detached."""
         return self.nnx.clone(node)
