@@ -26,7 +26,10 @@ class Revision(newer.Revision):
     def __init__(self, nnx: Any) -> None:
         self.nnx = nnx
         self.variable_types = (nnx.Variable, nnx.VariableState)
-        self.reference_types = ()
+        # the last of these releases has them
+        self.reference_types = (
+            (nnx.MutableArray,) if hasattr(nnx, "MutableArray") else ()
+        )
         self.random_types = (nnx.RngState,)
 
     @staticmethod
