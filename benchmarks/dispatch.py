@@ -4,8 +4,8 @@
 
 The model is an MLP with BatchNorm and Adam. Two steps are measured: ``adam``, the whole
 training step with its compute, and ``dispatch``, a step over the same leaves that only
-multiplies each, so that what remains is the way in and out. The limit is what an expert writes
-by hand: a flat tuple of leaves, donated.
+multiplies each, so that what remains is the way in and out. The limit is what an expert
+writes by hand: a flat tuple of leaves, donated.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import optax
 from measure import contest, versions
 
 import nnx_compat as nc
+from nnx_compat.pure._pack import can_pack
 
 nnx = nc.nnx
 WIDTH, BATCH = 8, 8
@@ -106,6 +107,11 @@ def contenders(step, leaves):
         )
     yield "jax.jit on the State", lambda: waiting(_on_state(step, make(leaves)))
     yield "compile_step", lambda: waiting(nc.compile_step(step, *make(leaves)))
+    if can_pack():
+        yield (
+            "compile_step(pack=True)",
+            lambda: waiting(nc.compile_step(step, *make(leaves), pack=True)),
+        )
     yield LIMIT, lambda: waiting(_flat(step, make(leaves)))
 
 
@@ -202,7 +208,7 @@ def main():
             print(f"{name}, {new[0]['leaves']} leaves: times the limit, microseconds")
             for row in new:
                 print(
-                    f"  {row['contender']:<22} {row['ratio']:8.2f}x (minima "
+                    f"  {row['contender']:<24} {row['ratio']:8.2f}x (minima "
                     f"{row['ratio_of_minima']:7.2f}x) {row['median_us']:10.1f} us   "
                     f"first call {row['first_call_s']:6.2f} s",
                     flush=True,

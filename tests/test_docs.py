@@ -58,7 +58,7 @@ def test_names_are_completed_and_unknown_ones_refused():
 
 FROZEN = {
     "clone": "(node, /)",
-    "compile_step": "(fn, /, *nodes, donate=True, static_argnums=(), **jit_options)",
+    "compile_step": "(fn, /, *nodes, donate=True, static_argnums=(), pack=False, **jit_options)",
     "filter_state": "(state, /, first, *filters)",
     "from_flat_state": "(flat, /)",
     "from_pure_dict": "(template, nested, /)",

@@ -14,8 +14,9 @@ import optax
 import pytest
 
 import nnx_compat as nc
+from nnx_compat.pure._pack import can_pack
 
-from .models import HAS, Bare, Counter, on_eight_devices
+from .models import HAS, Bare, Counter, Custom, on_eight_devices, snapshot
 
 nnx = nc.nnx
 X = jnp.arange(12.0).reshape(4, 3) / 10
@@ -156,6 +157,64 @@ def _plain(value):
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
     return np.asarray(value)
+
+
+if can_pack():
+
+    @pytest.mark.parametrize("donate", [True, False])
+    def test_a_packed_step_gives_the_same_bits(donate):
+        taken = {}
+        for pack in (False, True):
+            model, optimizer, update = fresh()
+            step = nc.compile_step(
+                training(update), model, optimizer, pack=pack, donate=donate
+            )
+            losses = [np.asarray(step(X, Y)).tobytes() for _ in range(5)]
+            losses.append(snapshot(step.nodes[0]))
+            losses += [np.asarray(step(X, Y)).tobytes() for _ in range(5)]
+            step.sync()
+            taken[pack] = losses, snapshot(model), snapshot(optimizer)
+            assert (" arrays>" in repr(step)) is pack
+            assert step.traces == 1
+        assert taken[True] == taken[False]
+
+    def test_only_small_leaves_of_one_shape_are_packed():
+        model = Bare()
+        small = {"a": jnp.ones(3), "b": jnp.zeros(3), "key": jax.random.key(0)}
+        model.w = Custom({**small, "c": jnp.ones(5000), "d": jnp.ones(5000)})
+        step = nc.compile_step(lambda m: None, model, pack=True)
+        # a zero, the key and two large ones, one array for two small ones
+        assert repr(step) == "<compiled step over (Bare), 5 leaves in 5 arrays>"
+
+    def test_more_rows_than_an_array_has():
+        model = Bare()
+        model.w = Custom([jnp.full(2, float(i)) for i in range(150)])
+
+        def double(model):
+            w = nc.variables(model)["w",]
+            nc.set_value(w, [2 * value for value in nc.get_value(w)])
+
+        with nc.compile_step(double, model, pack="auto") as step:
+            assert repr(step).endswith("150 leaves in 4 arrays>")
+            step()
+        values = nc.get_value(nc.variables(model)["w",])
+        assert [v.tolist() for v in values] == [[2.0 * i] * 2 for i in range(150)]
+
+    def test_auto_packs_only_when_the_gain_is_sure():
+        step = nc.compile_step(add, Counter(), pack="auto")
+        assert repr(step) == "<compiled step over (Counter), 1 leaves>"
+        assert int(step(1)) == 10
+
+
+def test_what_cannot_be_packed_is_refused():
+    with pytest.raises(ValueError, match=r"pack is 'yes'.*\n.*pack='auto'"):
+        nc.compile_step(add, Counter(), pack="yes")
+    if not can_pack():
+        with pytest.raises(
+            ValueError, match="needs an XLA that keeps to optimization barriers"
+        ):
+            nc.compile_step(add, Counter(), pack=True)
+        assert int(nc.compile_step(add, Counter(), pack="auto")(1)) == 10
 
 
 def add(counter, amount):

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import ArgumentTypeError, DonatedError, StepStructureError
+from ..errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    DonatedError,
+    StepStructureError,
+)
 from ..functional import (
     Path,
     check_node,
@@ -30,6 +35,7 @@ from ..functional import (
 )
 from ..revisions import bound
 from ._leaves import Leaves, describe
+from ._pack import SURE, Layout, can_pack
 
 _Tracer: Any = jax.core.Tracer
 
@@ -40,6 +46,7 @@ def compile_step(
     *nodes: Any,
     donate: bool = True,
     static_argnums: int | Sequence[int] = (),
+    pack: bool | Literal["auto"] = False,
     **jit_options: Any,
 ) -> CompiledStep:
     """Compile a function that changes NNX nodes into a step over their leaves.
@@ -58,6 +65,11 @@ def compile_step(
             a state that shares them. Without, twice the memory is needed.
         static_argnums: which of ``args`` are part of the program, counted from the
             first argument of a call, the nodes not included.
+        pack: keep small leaves of one shape and dtype in one array and take them apart
+            inside the program: fewer arguments for jax to handle, the same results bit
+            for bit, and up to twice the time to compile. Large leaves and those on
+            several devices stay as they are. ``"auto"`` packs where the gain is sure:
+            on a CPU, where it was measured, with 100 arguments less at least.
         **jit_options: further options of ``jax.jit``: ``static_argnames``,
             ``compiler_options``, ...
 
@@ -87,7 +99,7 @@ def compile_step(
         >>> results, int(nc.get_value(counter.count)), step.traces
         ([2, 4, 6], 6, 1)
     """
-    return CompiledStep(fn, nodes, donate, static_argnums, jit_options)
+    return CompiledStep(fn, nodes, donate, static_argnums, pack, jit_options)
 
 
 class CompiledStep:
@@ -99,6 +111,7 @@ class CompiledStep:
         nodes: tuple[Any, ...],
         donate: bool,
         static_argnums: int | Sequence[int],
+        pack: bool | Literal["auto"],
         jit_options: dict[str, Any],
     ) -> None:
         _check_options(jit_options)
@@ -109,14 +122,20 @@ class CompiledStep:
         self._graphdef, state = split(nodes)
         leaves, self._treedef = jax.tree_util.tree_flatten(state)
         self._paths = Leaves(state).paths
-        self._leaves = _placed(_concrete(self._paths, leaves, donate))
+        placed = _placed(_concrete(self._paths, leaves, donate))
+        self._layout = _layout(placed, pack)
+        # What goes in and out: the leaves, or what they are packed into.
+        self._leaves = self._layout.packed(placed) if self._layout else placed
+        self._avals = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in placed]
         # Nodes whose Variables hold the leaves that the next call gives up.
         self._lent: list[Any] = [nodes] if donate else []
         self._counted = [0]
         if isinstance(static_argnums, int):
             static_argnums = (static_argnums,)
         self._program = jax.jit(
-            _traced(fn, self._graphdef, self._treedef, self._leaves, self._counted),
+            _traced(
+                fn, self._graphdef, self._treedef, placed, self._layout, self._counted
+            ),
             donate_argnums=(0,) if donate else (),
             static_argnums=tuple(n + 1 if n >= 0 else n for n in static_argnums),
             **jit_options,
@@ -164,7 +183,8 @@ class CompiledStep:
 
     def __repr__(self) -> str:
         types = ", ".join(type(node).__name__ for node in self._nodes)
-        return f"<compiled step over ({types}), {len(self._leaves)} leaves>"
+        packed = f" in {len(self._leaves)} arrays" if self._layout else ""
+        return f"<compiled step over ({types}), {len(self._paths)} leaves{packed}>"
 
     def _state(self) -> Any:
         if self._donate and any(leaf.is_deleted() for leaf in self._leaves):
@@ -173,12 +193,13 @@ class CompiledStep:
                 instead="restore a checkpoint and compile again",
                 otherwise="compile_step(..., donate=False), with twice the memory",
             )
-        return jax.tree_util.tree_unflatten(self._treedef, self._leaves)
+        layout = self._layout
+        leaves = layout.unpacked(self._leaves) if layout else self._leaves
+        return self._treedef.unflatten(leaves)
 
     def _give_up(self) -> None:
         """Put a marker where arrays were that the call has used up."""
-        markers = map(Donated, self._paths, self._leaves)
-        state = self._treedef.unflatten(markers)
+        state = self._treedef.unflatten(map(Donated, self._paths, self._avals))
         for nodes in self._lent:
             bound.update(nodes, state)
         self._lent = []
@@ -192,14 +213,16 @@ def _traced(
     graphdef: Any,
     treedef: Any,
     leaves: Sequence[Any],
+    layout: Layout | None,
     counted: list[int],
 ) -> Callable[..., Any]:
     """The function that is jitted: leaves and arguments in, leaves and result out."""
     dtypes = [leaf.dtype for leaf in leaves]
     shardings = [_mesh_sharding(leaf) for leaf in leaves]
 
-    def step(leaves: Any, *args: Any, **kwargs: Any) -> Any:
+    def step(stored: Any, *args: Any, **kwargs: Any) -> Any:
         counted[0] += 1
+        leaves = layout.taken(stored) if layout else stored
         nodes = merge(graphdef, treedef.unflatten(leaves))
         before = _structure(nodes)
         result = fn(*nodes, *args, **kwargs)
@@ -212,7 +235,7 @@ def _traced(
             if sharding is not None:
                 leaf = jax.lax.with_sharding_constraint(leaf, sharding)
             made.append(leaf)
-        return tuple(made), result
+        return layout.put_back(stored, made) if layout else tuple(made), result
 
     return step
 
@@ -325,6 +348,27 @@ def _concrete(paths: list[Path], leaves: list[Any], donate: bool) -> list[Any]:
         taken.add(id(array))
         made.append(array)
     return made
+
+
+def _layout(leaves: Sequence[Any], pack: bool | str) -> Layout | None:
+    if pack not in (True, False, "auto"):
+        raise ArgumentValueError(
+            f"pack is {pack!r}", instead="pack=True, pack=False or pack='auto'"
+        )
+    if pack is True and not can_pack():
+        raise ArgumentValueError(
+            "pack=True needs an XLA that keeps to optimization barriers, and that of "
+            f"jax {jax.__version__} does not: the results would differ in their last "
+            "bits",
+            instead="pack='auto', which packs where it can",
+        )
+    if not (pack and can_pack()):
+        return None
+    layout = Layout(leaves)
+    if pack == "auto":
+        on_cpu = all(d.platform == "cpu" for leaf in leaves for d in leaf.devices())
+        return layout if on_cpu and layout.saved >= SURE else None
+    return layout if layout.rows else None
 
 
 def _placed(leaves: list[Any]) -> tuple[Any, ...]:
