@@ -181,13 +181,13 @@ def measure(step, leaves, rounds):
             "step": step.__name__,
             "leaves": count,
             "contender": name,
-            "ratio": round(median / limit[0], 3),
-            "ratio_of_minima": round(least / limit[1], 3),
-            "median_us": round(median * 1e6, 1),
-            "minimum_us": round(least * 1e6, 1),
+            "ratio": round(times.over(limit), 3),
+            "ratio_of_minima": round(times.least / limit.least, 3),
+            "median_us": round(times.median * 1e6, 1),
+            "minimum_us": round(times.least * 1e6, 1),
             "first_call_s": round(first[name], 2),
         }
-        for name, (median, least) in found.items()
+        for name, times in found.items()
     ]
 
 

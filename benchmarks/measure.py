@@ -13,8 +13,32 @@ import jax
 import nnx_compat as nc
 
 
+class Times:
+    """Seconds of one contender, a number a round."""
+
+    def __init__(self):
+        self.rounds = []
+
+    @property
+    def median(self):
+        return statistics.median(self.rounds)
+
+    @property
+    def least(self):
+        return min(self.rounds)
+
+    def over(self, other):
+        """How many times the other: the median of the ratios round by round.
+
+        A machine that is slow for a while is slow for both, so this is steadier than
+        the ratio of the medians.
+        """
+        pairs = zip(self.rounds, other.rounds, strict=True)
+        return statistics.median(mine / theirs for mine, theirs in pairs)
+
+
 def contest(contenders, rounds=60, repeat=1, warm=0):
-    """Median and minimum seconds of each contender.
+    """The times of each contender, by name.
 
     They take turns, so that a noisy machine is noisy for all of them, in another order
     each round, so that none always follows the same one and finds its caches.
@@ -25,7 +49,7 @@ def contest(contenders, rounds=60, repeat=1, warm=0):
         repeat: calls in a turn that are timed together.
         warm: calls before them that are not, to bring a contender's code into cache.
     """
-    times = {name: [] for name in contenders}
+    times = {name: Times() for name in contenders}
     order, chance = list(contenders), random.Random(0)
     for fn in contenders.values():
         fn()
@@ -40,9 +64,9 @@ def contest(contenders, rounds=60, repeat=1, warm=0):
             start = time.perf_counter()
             for _ in range(repeat):
                 fn()
-            times[name].append((time.perf_counter() - start) / repeat)
+            times[name].rounds.append((time.perf_counter() - start) / repeat)
         gc.enable()
-    return {name: (statistics.median(t), min(t)) for name, t in times.items()}
+    return times
 
 
 def versions():

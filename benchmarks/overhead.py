@@ -2,8 +2,8 @@
 
     python benchmarks/overhead.py [--json FILE]
 
-The figure is the median over rounds, the minimum beside it. ``nox -s bench`` runs it on
-the newest release of every revision.
+The figure is the median of the ratios round by round, that of the minima beside it.
+``nox -s bench`` runs it on the newest release of every revision.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import warnings
 
 import jax
 import jax.numpy as jnp
-from measure import contest, versions
+from measure import Times, contest, versions
 
 import nnx_compat as nc
 
@@ -121,18 +121,10 @@ def imports(rounds=9):
             [sys.executable, "-c", timed], capture_output=True, text=True, check=True
         )
         pairs.append([float(word) for word in ran.stdout.split()])
-    native = [one for one, _ in pairs]
-    added = [both - one for one, both in pairs]
-    yield (
-        "import",
-        {
-            "native": (statistics.median(native), min(native)),
-            "ours": (
-                statistics.median(native) + statistics.median(added),
-                min(native) + min(added),
-            ),
-        },
-    )
+    found = {"native": Times(), "ours": Times()}
+    found["native"].rounds = [one for one, _ in pairs]
+    found["ours"].rounds = [both for _, both in pairs]
+    yield "import", found
 
 
 def main():
@@ -145,13 +137,14 @@ def main():
     for part in (graph_operations, variable_access, state_update, imports):
         for what, found in part():
             ours, native = found["ours"], found["native"]
+            added = [o - n for o, n in zip(ours.rounds, native.rounds, strict=True)]
             row = {
                 "what": what,
-                "ratio": round(ours[0] / native[0], 3),
-                "ratio_of_minima": round(ours[1] / native[1], 3),
-                "native_us": round(native[0] * 1e6, 3),
-                "ours_us": round(ours[0] * 1e6, 3),
-                "added_us": round((ours[0] - native[0]) * 1e6, 3),
+                "ratio": round(ours.over(native), 3),
+                "ratio_of_minima": round(ours.least / native.least, 3),
+                "native_us": round(native.median * 1e6, 3),
+                "ours_us": round(ours.median * 1e6, 3),
+                "added_us": round(statistics.median(added) * 1e6, 3),
             }
             rows.append(row)
             print(
