@@ -30,7 +30,9 @@ def main():
     result = newest_result()
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "nnx-compat"  # the same bytes each time
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), sharey=True)
+    figure, axes = pyplot.subplots(
+        1, 2, figsize=(11, 4.8), sharey=True, layout="constrained"
+    )
     titles = {
         "adam": "Adam step, compute included",
         "dispatch": "the way in and out",
@@ -57,13 +59,13 @@ def main():
         ax.set(xscale="log", yscale="log", title=title, xlabel="leaves of the state")
         ax.grid(True, which="major", alpha=0.3)
     axes[0].set_ylabel("milliseconds a step (median)")
-    axes[0].legend(frameon=False, fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(
         f"flax {result['flax']}, jax {result['jax']}, {result['machine']}: read the "
         "ratios, absolute times vary with the machine",
         fontsize=10,
     )
-    figure.tight_layout()
     figure.savefig(HERE / "dispatch.svg", metadata={"Date": None})
 
 
