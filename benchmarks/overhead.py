@@ -99,7 +99,9 @@ def state_update():
             "native": recipe,
             "ours": lambda: nc.pure_state_update(0, x, 2, 2.0).block_until_ready(),
         },
-        40,
+        20,
+        repeat=10,
+        warm=1,
     )
     yield "pure_state_update against the eager recipe", found
 
