@@ -155,8 +155,8 @@ class Leaves:
                 continue
             match = found.pop(path)
             arrays.append(match)
-            same = jnp.shape(match) == jnp.shape(array) and not (
-                dtypes and jnp.result_type(match) != jnp.result_type(array)
+            same = shape_of(match) == shape_of(array) and not (
+                dtypes and dtype_of(match) != dtype_of(array)
             )
             if not same:
                 problems.append(
@@ -178,6 +178,16 @@ def mismatch(found: str, problems: list[str], instead: str) -> StateStructureErr
     listed = "".join(f"\n    {problem}" for problem in problems[:10])
     more = f"\n    and {len(problems) - 10} more" if len(problems) > 10 else ""
     return StateStructureError(f"{found}{listed}{more}\n ", instead=instead)
+
+
+def shape_of(array: Any) -> tuple[int, ...]:
+    """The shape of an array, abstract or traced, or of a Python number."""
+    return tuple(getattr(array, "shape", ()))
+
+
+def dtype_of(array: Any) -> Any:
+    """The dtype of an array, abstract or traced, or the one jax gives a number."""
+    return array.dtype if hasattr(array, "dtype") else jnp.result_type(array)
 
 
 def describe(array: Any) -> str:

@@ -27,7 +27,7 @@ import numpy as np
 from ..errors import ArgumentTypeError, StateStructureError
 from ..functional import Path, given_leaves, show, stored
 from ..revisions.get_value import plain_key
-from ._leaves import Leaves, describe, mismatch
+from ._leaves import Leaves, describe, dtype_of, mismatch, shape_of
 from ._state_update import numeric_scalar
 
 Operation = Callable[..., Sequence[Any]]
@@ -227,9 +227,9 @@ def _mapping(reference: Callable[[], Any], paths: Any) -> Operation:
         fn, made = reference(), []
         for number, array in enumerate(arrays):
             new = fn(array) if paths is None else fn(paths[number], array)
-            now = "no array" if new is None else jnp.shape(new)
-            if now != jnp.shape(array):
-                raise _ChangedShape(number, jnp.shape(array), now)
+            now = "no array" if new is None else shape_of(new)
+            if now != shape_of(array):
+                raise _ChangedShape(number, shape_of(array), now)
             made.append(jnp.asarray(new))
         return made
 
@@ -275,7 +275,7 @@ def _scale(arrays: Sequence[Any], factor: Any) -> list[Any]:
 
 def _like(array: Any, new: Any) -> Any:
     """``new`` in the dtype that ``array`` has."""
-    return jnp.asarray(new).astype(jnp.result_type(array))
+    return jnp.asarray(new).astype(dtype_of(array))
 
 
 def cast(model: Any, dtype: Any, /, *filters: Any, donate: bool = False) -> Any:
@@ -312,9 +312,7 @@ def cast(model: Any, dtype: Any, /, *filters: Any, donate: bool = False) -> Any:
         arrays = leaves.aligned(
             chosen, like, theirs, ("the model", "the one to be like")
         )
-        dtypes = {
-            i: jnp.result_type(array) for i, array in zip(chosen, arrays, strict=True)
-        }
+        dtypes = {i: dtype_of(array) for i, array in zip(chosen, arrays, strict=True)}
     else:
         dtypes = dict.fromkeys(chosen, wanted)
     chosen = [i for i in chosen if not _is_complex(leaves.arrays[i])]
@@ -354,7 +352,7 @@ def _floating_dtype(given: Any) -> Any:
 
 
 def _is_complex(array: Any) -> bool:
-    return bool(jnp.issubdtype(jnp.result_type(array), jnp.complexfloating))
+    return bool(jnp.issubdtype(dtype_of(array), jnp.complexfloating))
 
 
 def lerp(a: Any, b: Any, t: Any, /, *filters: Any, donate: bool = False) -> Any:
@@ -486,10 +484,10 @@ def apply_updates(model: Any, updates: Any, /, *, donate: bool = False) -> Any:
         array = leaves.arrays[number]
         if number not in scope:
             problems.append(f"{show(path)}: is {describe(array)}, has to be None")
-        elif jnp.shape(update) != jnp.shape(array):
+        elif shape_of(update) != shape_of(array):
             problems.append(
-                f"{show(path)}: shape is {jnp.shape(array)} in the model, "
-                f"{jnp.shape(update)} in the update"
+                f"{show(path)}: shape is {shape_of(array)} in the model, "
+                f"{shape_of(update)} in the update"
             )
         chosen[number] = update
     if problems:
@@ -546,7 +544,7 @@ def global_norm(model: Any, /, *filters: Any) -> Any:
 def _norm(arrays: Sequence[Any]) -> list[Any]:
     squares = []
     for array in arrays:
-        wide = jnp.promote_types(jnp.result_type(array), jnp.float32)
+        wide = jnp.promote_types(dtype_of(array), jnp.float32)
         squares.append(jnp.sum(jnp.square(jnp.abs(jnp.asarray(array, wide)))))
     return [jnp.sqrt(sum(squares[1:], squares[0]))]
 
@@ -598,7 +596,7 @@ def _pick(new: Sequence[Any], old: Sequence[Any], pred: Any) -> list[Any]:
 def _check_predicate(pred: Any) -> None:
     dtype = getattr(pred, "dtype", None)
     is_bool = isinstance(pred, bool) if dtype is None else dtype == np.bool_
-    if not is_bool or jnp.shape(pred) != ():
+    if not is_bool or shape_of(pred) != ():
         raise ArgumentTypeError(
             f"pred is not a bool scalar: found {describe(pred)}",
             instead="jnp.isfinite(loss), or jnp.all(...) of several",
