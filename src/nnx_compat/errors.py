@@ -9,6 +9,8 @@ and reads the same way: what was asked, what was found, then what to do about it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
@@ -53,6 +55,13 @@ class NnxCompatError(Exception):
     def __str__(self) -> str:
         # LookupError's own __str__ would show the repr of a multi-line message.
         return str(self.args[0])
+
+
+def listed(problems: Sequence[str]) -> str:
+    """Up to 10 of them, a line each, for the middle of an error's text."""
+    lines = "".join(f"\n    {problem}" for problem in problems[:10])
+    more = f"\n    and {len(problems) - 10} more" if len(problems) > 10 else ""
+    return lines + more
 
 
 class UnsupportedFlaxError(NnxCompatError, ImportError):

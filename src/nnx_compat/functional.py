@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from . import facts
-from .errors import NodeTypeError, StateStructureError, VariableTypeError
+from .errors import NodeTypeError, StateStructureError, VariableTypeError, listed
 from .revisions import bound, flax_version, nnx
 from .revisions.get_value import nested
 
@@ -430,7 +430,7 @@ def set_value(variable: Any, value: Any, /) -> None:
         >>> nc.get_value(weight).shape
         (2, 2)
     """
-    if type(variable) not in _READERS and not _is_new_variable(variable):
+    if not is_variable(variable):
         raise _not_a_variable("set_value", variable)
     if is_variable(value):
         raise VariableTypeError(
@@ -661,11 +661,11 @@ def map_state(fn: Callable[[Path, Any], Any], state: Any, /) -> Any:
     """
     _check_state("map_state", state)
     return bound.unflatten(
-        {p: _leaf(leaf, fn(p, leaf)) for p, leaf in bound.flatten(state).items()}
+        {p: as_leaf(leaf, fn(p, leaf)) for p, leaf in bound.flatten(state).items()}
     )
 
 
-def _leaf(like: Any, new: Any) -> Any:
+def as_leaf(like: Any, new: Any) -> Any:
     """``new`` as a leaf: in a copy of ``like`` unless it is a leaf already."""
     if is_variable(new) or not is_variable(like):
         return new
@@ -701,15 +701,13 @@ def _fitted(
             was, now = _aspect(old, what), _aspect(new, what)
             if was != now and not (what == "type" and now is None):
                 problems.append(f"{show(path)}: {what} was {was}, is {now}")
-        fitted[path] = _leaf(old, new)
+        fitted[path] = as_leaf(old, new)
     if not partial:
         missing = [path for path in template if path not in fitted]
         problems += [f"{show(p)}: missing" for p in missing if p not in flat]
     if problems:
-        listed = "".join(f"\n    {problem}" for problem in problems[:10])
-        more = f"\n    and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise StateStructureError(
-            f"{asked}: {len(problems)} of the leaves do not fit{listed}{more}\n ",
+            f"{asked}: {len(problems)} of the leaves do not fit{listed(problems)}\n ",
             instead="values for the paths, shapes"
             + (" and dtypes" if dtypes else "")
             + " of nnx_compat.to_pure_dict(nnx_compat.state(model))",
@@ -820,9 +818,9 @@ def _partition(state: Any, filters: tuple[Any, ...], *, exhaustive: bool) -> lis
         else:
             rest.append(path)
     if rest and exhaustive:
-        listed = ", ".join(map(show, rest[:10])) + (", ..." if len(rest) > 10 else "")
+        shown = ", ".join(map(show, rest[:10])) + (", ..." if len(rest) > 10 else "")
         raise StateStructureError(
-            f"the filters leave {len(rest)} leaves over: {listed}",
+            f"the filters leave {len(rest)} leaves over: {shown}",
             instead="end the filters with ...",
         )
     return [bound.unflatten(part) for part in parts]

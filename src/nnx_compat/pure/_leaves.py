@@ -6,15 +6,16 @@ named in an error, and that all the rest passes through bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ..errors import StateStructureError
+from ..errors import StateStructureError, listed
 from ..functional import (
     Path,
+    as_leaf,
     check_node,
     is_variable,
     predicate,
@@ -55,14 +56,13 @@ class Leaves:
             if isinstance(value, bound.reference_types):
                 value = value[...]
             if hasattr(value, "dtype"):  # an array, nearly always
-                keyed, tree = [((), value)], None
+                inside, tree = {path: value}, None
             else:
-                keyed, tree = jax.tree_util.tree_flatten_with_path(value)
+                inside, tree = inside_value(path, value)
             self._trees.append(tree)
-            for keys, array in keyed:
-                self.arrays.append(array)
-                self.paths.append((*path, *map(plain_key, keys)))
-                self.owners.append(owner)
+            self.arrays += inside.values()
+            self.paths += inside
+            self.owners += [owner] * len(inside)
 
     def rebuilt(self, arrays: Iterable[Any]) -> Any:
         """A model or State of the same kind around other arrays, every leaf its own."""
@@ -74,7 +74,7 @@ class Leaves:
                 if tree is None
                 else tree.unflatten([next(source) for _ in range(tree.num_leaves)])
             )
-            new[path] = bound.with_value(owner, value) if is_variable(owner) else value
+            new[path] = as_leaf(owner, value)
         state = bound.unflatten(new)
         return state if self._graphdef is None else bound.adopt(self._graphdef, state)
 
@@ -104,13 +104,13 @@ class Leaves:
             ]
             fitting = [i for i in found if inexact[i]]
             if found and not fitting and wanted is not ... and wanted is not True:
-                listed = ", ".join(
+                shown = ", ".join(
                     f"{show(self.paths[i])} ({describe(self.arrays[i])})"
                     for i in found[:10]
                 )
                 raise StateStructureError(
                     f"{asked} leaves integers and RNG state as they are, and the "
-                    f"filter {_name(wanted)} selects nothing else: {listed}",
+                    f"filter {_name(wanted)} selects nothing else: {shown}",
                     instead="a filter that selects floating-point arrays, "
                     "such as nnx.Param",
                     otherwise="nnx_compat.map_state, which touches whatever it is told",
@@ -125,7 +125,7 @@ class Leaves:
             for i, (array, owner) in enumerate(
                 zip(self.arrays, self.owners, strict=True)
             )
-            if not _is_random(owner) and not _is_key(array)
+            if not _is_random(owner) and not is_key(array)
         ]
 
     def variable_paths(self) -> list[Path]:
@@ -173,11 +173,17 @@ class Leaves:
         return arrays
 
 
+def inside_value(
+    path: Path, value: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> tuple[dict[Path, Any], Any]:
+    """The leaves inside the value of a Variable by path, and the value's treedef."""
+    keyed, tree = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_leaf)
+    return {(*path, *map(plain_key, keys)): leaf for keys, leaf in keyed}, tree
+
+
 def mismatch(found: str, problems: list[str], instead: str) -> StateStructureError:
     """The error that lists up to 10 paths."""
-    listed = "".join(f"\n    {problem}" for problem in problems[:10])
-    more = f"\n    and {len(problems) - 10} more" if len(problems) > 10 else ""
-    return StateStructureError(f"{found}{listed}{more}\n ", instead=instead)
+    return StateStructureError(f"{found}{listed(problems)}\n ", instead=instead)
 
 
 def shape_of(array: Any) -> tuple[int, ...]:
@@ -204,7 +210,8 @@ def _is_inexact(array: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
-def _is_key(array: Any) -> bool:
+def is_key(array: Any) -> bool:
+    """Whether these are typed PRNG keys."""
     dtype = getattr(array, "dtype", None)
     return dtype is not None and bool(jnp.issubdtype(dtype, jax.dtypes.prng_key))
 

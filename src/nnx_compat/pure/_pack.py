@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._leaves import is_key
+
 #: Rows of one array, at most.
 ROWS = 64
 #: Bytes of a leaf, at most: copying more, twice, costs as much as the leaf itself.
@@ -101,9 +103,7 @@ class Layout:
 
 def _is_plain(leaf: Any) -> bool:
     """No key, whose dtype has no rows to stack, and not spread over devices."""
-    return not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) and (
-        len(leaf.sharding.device_set) == 1
-    )
+    return not is_key(leaf) and len(leaf.sharding.device_set) == 1
 
 
 @functools.cache

@@ -41,8 +41,7 @@ def pure_state_update(seed: Any, x: Any, features: Any, scale: Any) -> jax.Array
         ArgumentTypeError: seed or features is a bool, a tracer or no number; x is not
             numeric; scale is no number. It is a ``TypeError``.
         ArgumentValueError: seed or features is not whole or out of range; x is 0-D or
-        has
-            an empty last axis; scale is not a scalar. It is a ``ValueError``.
+            has an empty last axis; scale is not a scalar. It is a ``ValueError``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -63,8 +62,8 @@ def pure_state_update(seed: Any, x: Any, features: Any, scale: Any) -> jax.Array
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
 def _program(seed: Any, x: Any, scale: Any, features: int, derivation: str) -> Any:
-    # `derivation` is unused here and part of the compilation key: the keys depend on
-    # it.
+    # `derivation` is unused here and part of the compilation key, for the random keys
+    # depend on it.
     del derivation
     rngs = nnx.Rngs(jax.random.key(seed))
     model = nnx.Linear(in_features=x.shape[-1], out_features=features, rngs=rngs)

@@ -21,6 +21,7 @@ from ..errors import (
     ArgumentValueError,
     DonatedError,
     StepStructureError,
+    listed,
 )
 from ..functional import (
     Path,
@@ -300,11 +301,10 @@ def _check_structure(before: dict[Path, Any], after: dict[Path, Any]) -> None:
         if path in after and after[path] != was
     ]
     if problems:
-        listed = "".join(f"\n    {problem}" for problem in sorted(problems)[:10])
-        more = f"\n    and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise StepStructureError(
             "the step changes the structure of its nodes, which one compiled program "
-            f"cannot{listed}{more}\n  (a path begins with the number of the node)",
+            f"cannot{listed(sorted(problems))}\n"
+            "  (a path begins with the number of the node)",
             instead="make what is added before compile_step, and pass what changes as "
             "an argument of the step",
             otherwise="nnx.jit, which walks the graph at every call",

@@ -26,8 +26,14 @@ import numpy as np
 
 from ..errors import ArgumentTypeError, StateStructureError
 from ..functional import Path, given_leaves, show, stored
-from ..revisions.get_value import plain_key
-from ._leaves import Leaves, describe, dtype_of, mismatch, shape_of
+from ._leaves import (
+    Leaves,
+    describe,
+    dtype_of,
+    inside_value,
+    mismatch,
+    shape_of,
+)
 from ._state_update import numeric_scalar
 
 Operation = Callable[..., Sequence[Any]]
@@ -329,7 +335,7 @@ def cast(model: Any, dtype: Any, /, *filters: Any, donate: bool = False) -> Any:
     return made
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache  # as long as what is compiled for it is kept
 def _casting(dtypes: tuple[Any, ...]) -> Operation:
     def operation(arrays: Sequence[Any]) -> list[Any]:
         return [jnp.asarray(a).astype(d) for a, d in zip(arrays, dtypes, strict=True)]
@@ -452,7 +458,7 @@ def apply_updates(model: Any, updates: Any, /, *, donate: bool = False) -> Any:
 
     Args:
         model: a model or a State.
-        updates: a State, a model or a nested dict of arrays. ``None`` in the place of
+        updates: a State or a nested dict of arrays. ``None`` in the place of
             an array leaves it, and so does a path that is missing.
         donate: give up the arrays of ``model`` that have an update.
 
@@ -503,11 +509,8 @@ def _updates_by_path(updates: Any, leaves: Leaves) -> dict[Path, Any]:
     flat = given_leaves(updates, leaves.variable_paths(), "apply_updates")
     found: dict[Path, Any] = {}
     for path, leaf in flat.items():
-        keyed, _ = jax.tree_util.tree_flatten_with_path(
-            stored(leaf), is_leaf=lambda value: value is None
-        )
-        for keys, value in keyed:
-            found[(*path, *(plain_key(key) for key in keys))] = value
+        inside, _ = inside_value(path, stored(leaf), lambda value: value is None)
+        found.update(inside)
     return found
 
 
