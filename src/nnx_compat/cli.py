@@ -23,9 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
-    except (
-        BrokenPipeError
-    ):  # the reader has seen enough, as in `nnx-compat matrix | head`
+    except BrokenPipeError:
+        # the reader has seen enough, as in `nnx-compat matrix | head`
         sys.stderr.close()
         return 0
     return code

@@ -164,11 +164,12 @@ class Behaviour:
     """One change of meaning: the same call does something else on other releases.
 
     Attributes:
-        id: its name in tables and messages, ``"split-shares-variables"``. area: what it
-        is about: split, merge, state, update, clone, pop, variable, rngs... text: one
-        sentence that is true on the releases of ``intervals`` and on no other.
-        intervals: the releases on which it holds. remedy: what nnx-compat does about
-        it. probe: the function in ``tests/test_behaviours.py`` that proves it on the
+        id: its name in tables and messages, ``"split-shares-variables"``.
+        area: what it is about: split, merge, state, update, clone, pop, rngs, ...
+        text: one sentence that is true on the releases of ``intervals`` and no other.
+        intervals: the releases on which it holds.
+        remedy: what nnx-compat does about it.
+        probe: the function in ``tests/test_behaviours.py`` that proves it on the
             installed release.
         jax: a PEP 440 specifier of the jax that it needs besides, or ``""``.
     """
