@@ -66,11 +66,17 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "2", *session.posargs)
 
 
-def _parameters() -> list[Any]:
-    edges = set()
+def _ends() -> list[tuple[str, str]]:
+    """The first and the last release of every revision."""
+    ends = []
     for revision in facts.revisions():
         served = [r.version for r in facts.releases() if r.revision == revision.name]
-        edges |= {served[0], served[-1]}
+        ends.append((served[0], served[-1]))
+    return ends
+
+
+def _parameters() -> list[Any]:
+    edges = {version for ends in _ends() for version in ends}
     found = []
     for pair in matrix.pairs():
         dated = pair == matrix.dated(pair.flax)
@@ -162,11 +168,8 @@ def bench(session: nox.Session) -> None:
 
     ``-- --flax 0.8.5,0.11.2`` chooses other releases, ``-- --part dispatch`` one part.
     """
-    newest = [
-        [r.version for r in facts.releases() if r.revision == revision.name][-1]
-        for revision in facts.revisions()
-    ]
-    chosen = (_option(session, "--flax") or ",".join(newest)).split(",")
+    asked = _option(session, "--flax")
+    chosen = asked.split(",") if asked else [last for _, last in _ends()]
     parts = _option(session, "--part") or "overhead,dispatch,bandwidth"
     results = ROOT / "benchmarks" / "results"
     results.mkdir(exist_ok=True)

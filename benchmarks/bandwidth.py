@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import warnings
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from measure import contest, versions
+from measure import contest, heading, write
 
 import nnx_compat as nc
 
@@ -102,11 +101,8 @@ def main():
     limit = found["limit: one donated multiply"]
     speed = {name: total * traffic[name][1] / found[name].median for name in traffic}
     extra = {
-        name: peak_beyond(fn) / (4 * total)
-        for name, fn in (
-            ("pure.scale(donate=True)", scale),
-            ("pure.ema(donate=True)", ema),
-        )
+        name: peak_beyond(traffic[name][0]) / (4 * total)
+        for name in ("pure.scale(donate=True)", "pure.ema(donate=True)")
     }
     rows = [
         {
@@ -117,7 +113,7 @@ def main():
         }
         for name in traffic
     ]
-    print(", ".join(f"{name} {value}" for name, value in versions().items()))
+    print(heading())
     print(f"{total / 1e6:.1f} million parameters in {len(nc.variables(model))} arrays")
     for row in rows:
         memory = row["extra_memory"]
@@ -126,9 +122,7 @@ def main():
             f"{row['gigabytes_per_s']:6.2f} GB/s"
             + ("" if memory is None else f", peak {memory:.1%} of the state beyond it")
         )
-    if options.json:
-        text = json.dumps({**versions(), "parameters": total, "rows": rows}, indent=1)
-        Path(options.json).write_text(text + "\n")
+    write(options.json, rows, parameters=total)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import time
 import warnings
 
 import jax
 import jax.numpy as jnp
 import optax
-from measure import contest, versions
+from measure import contest, heading, write
 
 import nnx_compat as nc
 from nnx_compat.pure._pack import can_pack
@@ -200,7 +199,7 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     rows = []
-    print(", ".join(f"{name} {value}" for name, value in versions().items()))
+    print(heading())
     for leaves in options.leaves:
         for name in options.steps:
             new = measure(globals()[name], leaves, options.rounds)
@@ -213,10 +212,7 @@ def main():
                     f"first call {row['first_call_s']:6.2f} s",
                     flush=True,
                 )
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({**versions(), "rows": rows}, file, indent=1)
-            file.write("\n")
+    write(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import json
 import platform
 import random
 import statistics
 import time
+from pathlib import Path
 
 import jax
 
@@ -69,6 +71,13 @@ def contest(contenders, rounds=60, repeat=1, warm=0):
     return times
 
 
+def write(file, rows, **more):
+    """What was measured as JSON, where a file was asked for."""
+    if file:
+        text = json.dumps({**versions(), **more, "rows": rows}, indent=1)
+        Path(file).write_text(text + "\n")
+
+
 def versions():
     """What was measured, and on what kind of machine."""
     return {
@@ -78,3 +87,8 @@ def versions():
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {jax.devices()[0].device_kind}",
     }
+
+
+def heading():
+    """The versions on one line."""
+    return ", ".join(f"{name} {value}" for name, value in versions().items())

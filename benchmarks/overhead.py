@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -19,7 +17,7 @@ import warnings
 
 import jax
 import jax.numpy as jnp
-from measure import Times, contest, versions
+from measure import Times, contest, heading, write
 
 import nnx_compat as nc
 
@@ -135,7 +133,7 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     rows = []
-    print(", ".join(f"{name} {value}" for name, value in versions().items()))
+    print(heading())
     for part in (graph_operations, variable_access, state_update, imports):
         for what, found in part():
             ours, native = found["ours"], found["native"]
@@ -155,9 +153,7 @@ def main():
                 f"{row['ours_us']:.2f} us, {row['added_us']:+.3f} us",
                 flush=True,
             )
-    if options.json:
-        text = json.dumps({**versions(), "rows": rows}, indent=1)
-        pathlib.Path(options.json).write_text(text + "\n")
+    write(options.json, rows)
 
 
 if __name__ == "__main__":

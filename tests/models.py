@@ -169,11 +169,15 @@ def static_rngs(node):
                 yield (*path, name), [str(count)]
 
 
+def unkeyed(value):
+    """The bits of a typed key; anything else as it is."""
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(value)
+    return value
+
+
 def _plain(value):
-    if isinstance(value, jax.Array) and jnp.issubdtype(
-        value.dtype, jax.dtypes.prng_key
-    ):
-        value = jax.random.key_data(value)
+    value = unkeyed(value)
     return [str(value.dtype), value.shape, value.tolist()]
 
 
