@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors, facts, pure
+    from . import errors, facts, nnx, pure
     from .stable.v1 import *  # noqa: F403
 
 __version__ = "0.1.0"
@@ -34,13 +34,13 @@ __all__ = [
     "pure_state_update", "reproducible_init",
     # the training step
     "compile_step",
-    # what is installed: the native namespace, versions, the revision chosen
-    "nnx", "flax_version", "jax_version", "revision", "supports",
-    # rooms of their own
-    "errors", "facts", "pure",
+    # what is installed: versions, the revision chosen
+    "flax_version", "jax_version", "revision", "supports",
+    # rooms of their own; nnx is the drop-in namespace
+    "errors", "facts", "nnx", "pure",
 ]  # fmt: skip
 
-_ROOMS = ("errors", "facts", "pure")
+_ROOMS = ("errors", "facts", "nnx", "pure")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,9 @@ __all__ = [
     "DonatedError",
     "NnxCompatError",
     "NodeTypeError",
+    "RefusedArgumentError",
+    "RefusedNameError",
+    "RemovedNameWarning",
     "RevisionPluginWarning",
     "StateStructureError",
     "StepStructureError",
@@ -116,6 +119,22 @@ class DonatedError(NnxCompatError, RuntimeError):
     """A value was read whose memory a compiled step has used up."""
 
     code = "NC041"
+
+
+class RefusedNameError(NnxCompatError, AttributeError):
+    """A name of NNX that the installed release lacks and that cannot be built for it."""
+
+    code = "NC101"
+
+
+class RefusedArgumentError(NnxCompatError, TypeError):
+    """An argument that asks for what the installed release cannot do."""
+
+    code = "NC102"
+
+
+class RemovedNameWarning(DeprecationWarning):
+    """A name that newer releases of Flax do not have; the drop-in namespace keeps it."""
 
 
 class UntestedFlaxWarning(UserWarning):

@@ -1,10 +1,10 @@
 """What is true of each Flax release: data and its queries. Imports no flax, no jax.
 
-Four files hold the facts: ``releases.toml`` (one row a release, with the jax range
+Five files hold the facts: ``releases.toml`` (one row a release, with the jax range
 measured to work), ``names.json`` (generated: every public NNX name, member and
 parameter with its intervals of releases), ``behaviours.toml`` (one entry per change of
-meaning) and ``spellings.toml`` (how each stable operation is written natively). Each
-fact is proved by a probe of the test-suite on every release of the matrix.
+meaning), ``spellings.toml`` (how each stable operation is written natively) and
+``namespace.toml`` (what the drop-in namespace does with a name). Each fact is proved by a probe of the test-suite on every release of the matrix.
 
     >>> from nnx_compat import facts
     >>> facts.release("0.8.5").revision
@@ -32,9 +32,11 @@ __all__ = [
     "Interpreter",
     "Interval",
     "Name",
+    "Parameter",
     "Release",
     "Revision",
     "Spelling",
+    "Treatment",
     "behaviour",
     "behaviours",
     "companions",
@@ -42,10 +44,13 @@ __all__ = [
     "name",
     "names",
     "nearest",
+    "parameters",
     "release",
     "releases",
     "revisions",
     "spellings",
+    "treatment",
+    "treatments",
 ]
 
 _HERE = Path(__file__).parent
@@ -157,6 +162,33 @@ class Spelling(NamedTuple):
     operation: str
     intervals: tuple[Interval, ...]
     native: str
+
+
+class Treatment(NamedTuple):
+    """What the drop-in namespace does with a name, beyond passing on what Flax has.
+
+    Attributes:
+        name: ``"nnx.Optimizer"``.
+        treatment: ``"replaced"``, ``"refused"`` or ``"deprecated"``.
+        intervals: the releases it is about.
+        why: one sentence.
+        instead: what to write.
+    """
+
+    name: str
+    treatment: str
+    intervals: tuple[Interval, ...]
+    why: str
+    instead: str
+
+
+class Parameter(NamedTuple):
+    """A parameter that came later, and its values that ask for what was there before."""
+
+    name: str
+    neutral: tuple[Any, ...]
+    why: str
+    instead: str
 
 
 @dataclass(frozen=True)
@@ -396,6 +428,54 @@ def spellings() -> tuple[Spelling, ...]:
     return tuple(
         Spelling(row["operation"], _intervals(row["releases"]), row["native"])
         for row in rows["spelling"]
+    )
+
+
+@cache
+def _namespace() -> dict[str, list[dict[str, Any]]]:
+    return _read_toml((_HERE / "namespace.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def treatments() -> dict[str, tuple[Treatment, ...]]:
+    """What the drop-in namespace does with names, by name.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> [row.treatment for row in facts.treatments()["nnx.Optimizer"]]
+        ['replaced']
+    """
+    found: dict[str, tuple[Treatment, ...]] = {}
+    for row in _namespace()["name"]:
+        one = Treatment(
+            row["name"], row["treatment"], _intervals(row["releases"]), row["why"],
+            row["instead"],
+        )  # fmt: skip
+        found[one.name] = (*found.get(one.name, ()), one)
+    return found
+
+
+def treatment(name: str, version: str) -> Treatment | None:
+    """What the drop-in namespace does with a name on one release, if it is special.
+
+    A deprecated name is deprecated on every release: code that uses it is to change.
+    """
+    rows = treatments().get(name, ())
+    if not rows:
+        return None
+    at = nearest(version)
+    for row in rows:
+        if any(at in interval for interval in row.intervals):
+            return row
+    return next((row for row in rows if row.treatment == "deprecated"), None)
+
+
+@cache
+def parameters() -> tuple[Parameter, ...]:
+    """Parameters that came later to functions which are older."""
+    return tuple(
+        Parameter(row["name"], tuple(row["neutral"]), row["why"], row["instead"])
+        for row in _namespace()["parameter"]
     )
 
 

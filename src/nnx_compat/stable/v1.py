@@ -5,6 +5,7 @@ Libraries that want to be left alone import from here::
     import nnx_compat.stable.v1 as nc
 """
 
+from .. import nnx
 from ..functional import (
     clone,
     filter_state,
@@ -34,7 +35,7 @@ from ..functional import (
     variables,
 )
 from ..pure import compile_step, pure_state_update
-from ..revisions import flax_version, jax_version, nnx, revision
+from ..revisions import flax_version, jax_version, revision
 
 __all__ = [
     "clone",

@@ -1,0 +1,115 @@
+"""What the drop-in namespace is made of: which object a name stands for.
+
+Four answers, asked in this order: Flax's own object when it means what it means on the
+newest release; ours when Flax has none or one with an older meaning; a refusal with its
+reason, from the facts; and Python's usual error for a name that never was.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from functools import cache
+from typing import Any
+
+from .. import facts
+from ..errors import RefusedNameError, RemovedNameWarning
+from ..revisions import flax_version, nnx
+
+#: The table of contents: which file here builds which names.
+PLACES: dict[str, tuple[str, ...]] = {}
+
+
+@cache
+def _place(name: str) -> str | None:
+    return next((place for place, names in PLACES.items() if name in names), None)
+
+
+def resolve(name: str) -> tuple[Any, bool]:
+    """The object that a name stands for, and whether it may be kept.
+
+    Raises:
+        RefusedNameError: it exists on other releases and cannot be had here.
+        AttributeError: no release has it.
+    """
+    if name.startswith("__"):
+        raise AttributeError(f"module 'nnx_compat.nnx' has no attribute {name!r}")
+    row = facts.treatment(f"nnx.{name}", flax_version)
+    kind = row.treatment if row else ""
+    if kind == "refused":
+        raise RefusedNameError(
+            f"nnx.{name} is not in flax {flax_version} ({_where(name)}), and cannot "
+            f"be given to it: {row.why}",
+            instead=row.instead,
+        )
+    value = _find(name, replaced=kind == "replaced")
+    if kind != "deprecated":
+        return value, True
+    warnings.warn(
+        f"nnx.{name} ({_where(name)}) is kept by nnx-compat only\n"
+        f"  instead: {row.instead}",
+        RemovedNameWarning,
+        stacklevel=3,
+    )
+    return value, False
+
+
+def _find(name: str, *, replaced: bool) -> Any:
+    place = _place(name)
+    if not replaced or place is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                native = getattr(nnx, name)
+            except AttributeError:
+                pass
+            else:
+                return _up_to_date(name, native)
+    if place is None:
+        raise _unknown(name)
+    return getattr(importlib.import_module(f".{place}", __name__), name)
+
+
+def _up_to_date(name: str, native: Any) -> Any:
+    """Flax's own function, or one around it that takes the arguments of the newest."""
+    from . import parameters
+
+    return parameters.accepting(name, native)
+
+
+def _where(name: str) -> str:
+    intervals = facts.name(f"nnx.{name}").intervals
+    return "it is in " + " and ".join(map(str, intervals))
+
+
+def _unknown(name: str) -> AttributeError:
+    if f"nnx.{name}" in facts.names():
+        return RefusedNameError(
+            f"nnx.{name} is not in flax {flax_version} ({_where(name)})",
+            instead=f"a release that has it: pip install 'flax=={_last(name)}'",
+        )
+    import difflib
+
+    alike = difflib.get_close_matches(name, public(), n=1)
+    hint = f". Did you mean: {alike[0]!r}?" if alike else ""
+    return AttributeError(f"module 'nnx_compat.nnx' has no attribute {name!r}{hint}")
+
+
+def _last(name: str) -> str:
+    last = facts.name(f"nnx.{name}").intervals[-1]
+    return last.last or facts.releases()[-1].version
+
+
+def public() -> list[str]:
+    """What ``dir`` shows: the names of the newest release that can be had here."""
+    newest = facts.releases()[-1].version
+    here = {name for name in vars(nnx) if not name.startswith("_")}
+    known = [path[4:] for path in facts.names() if path.count(".") == 1]
+    backported = {name for names in PLACES.values() for name in names}
+    for name in known:
+        row = facts.treatment(f"nnx.{name}", flax_version)
+        if row and row.treatment in ("refused", "deprecated"):
+            here.discard(name)
+        elif name in backported and facts.name(f"nnx.{name}").on(newest):
+            here.add(name)
+    return sorted(here)

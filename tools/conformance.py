@@ -1,0 +1,293 @@
+"""Flax's own tests as the judge: run them on another Flax, natively and through us.
+
+    python tools/conformance.py run --source CHECKOUT --through drop-in --out FILE
+
+runs in the environment of a pair and writes the outcome of each test. ``nox -s
+conformance`` calls it for each pair and way, and writes what came of it as records.
+The checkout is one that the user points at, at the tag of a release. Its test files are
+read, run from a folder that is deleted afterwards, and stay where they are: run in
+place they would import the checkout's Flax and not the installed one.
+
+Ways: ``native`` leaves the files as they are. ``drop-in`` changes their import lines,
+``from flax import nnx`` into ``from nnx_compat import nnx``. ``install`` does both that
+and ``nnx_compat.install()``. ``watch`` is native and notes which features a test uses,
+by the arguments it passes and the names it asks for: on a release that is older than a
+feature, a test that uses it is counted apart (``tools/impossible.toml``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+#: What is run of a source tree's tests/nnx.
+FILES = (
+    "graph_utils_test.py",
+    "module_test.py",
+    "state_test.py",
+    "variable_test.py",
+    "optimizer_test.py",
+    "rngs_test.py",
+    "containers_test.py",
+    "helpers_test.py",
+    "metrics_test.py",
+    "filters_test.py",
+    "integration_test.py",
+    "transforms_test.py",
+    "nn",
+)
+WAYS = ("native", "drop-in", "install", "watch")
+SECONDS = 120  # for one test: on some releases a loop over a Variable never ends
+
+
+def files(source: Path) -> list[Path]:
+    """The test files of a checkout, those of folders included."""
+    root = source / "tests" / "nnx"
+    found: list[Path] = []
+    for name in FILES:
+        at = root / name
+        found += sorted(at.glob("*_test.py")) if at.is_dir() else [at]
+    missing = [str(file) for file in found if not file.is_file()]
+    if missing or not found:
+        raise FileNotFoundError(
+            f"{source} has no {', '.join(missing) or 'tests'}\n"
+            "  instead: a checkout of Flax at the tag of a release"
+        )
+    return found
+
+
+def with_imports_from(text: str, package: str) -> str:
+    """The source with ``nnx`` imported from another package than ``flax``.
+
+    Only import lines change, and only those of ``nnx`` itself and of names in it.
+
+    Example:
+        >>> print(with_imports_from("from flax import linen, nnx", "nnx_compat"))
+        from flax import linen; from nnx_compat import nnx
+    """
+    lines = text.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.ImportFrom) or node.lineno != node.end_lineno:
+            continue
+        rest = [alias for alias in node.names if alias.name != "nnx"]
+        moved = [alias for alias in node.names if alias.name == "nnx"]
+        if node.module in ("flax", "flax.experimental") and moved:
+            parts = [_import(node.module, rest)] if rest else []
+            parts.append(_import(package, moved))
+        else:
+            continue
+        line, start = lines[node.lineno - 1], node.col_offset
+        lines[node.lineno - 1] = (
+            line[:start] + "; ".join(parts) + line[node.end_col_offset :]
+        )
+    return "".join(lines)
+
+
+def _import(module: str, names: list[ast.alias]) -> str:
+    return ast.unparse(ast.ImportFrom(module=module, names=names, level=0))
+
+
+# -- inside the environment of a pair ---------------------------------------------------
+
+
+def run(source: Path, way: str, out: Path, only: list[str], jobs: int) -> None:
+    """Run the test files, each in a process of its own, and write the outcomes."""
+    wanted = [f for f in files(source) if not only or f.name in only]
+    outcomes: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        waiting, running = list(wanted), {}
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                file = waiting.pop(0)
+                at = Path(folder, file.stem)
+                at.mkdir()
+                running[file] = at, _start(file, at, way)
+            file, (at, process) = next(iter(running.items()))
+            for other, (_, candidate) in running.items():
+                if candidate.poll() is not None:
+                    file, (at, process) = other, running[other]
+                    break
+            try:
+                text = process.communicate(timeout=1)[0]
+            except subprocess.TimeoutExpired:
+                continue
+            del running[file]
+            found = _outcomes(at / "outcomes.jsonl")
+            if not found:
+                found = {"(collection)": {"outcome": "failed", "why": text[-2000:]}}
+            outcomes[file.name] = found
+            passed = sum(row["outcome"] == "passed" for row in found.values())
+            print(f"{way} {file.name}: {passed} of {len(found)} passed", flush=True)
+    out.write_text(json.dumps(outcomes, indent=1) + "\n")
+
+
+def _start(file: Path, at: Path, way: str) -> subprocess.Popen[str]:
+    text = file.read_text(encoding="utf-8")
+    package = {"native": "", "watch": "nnx_watched"}.get(way, "nnx_compat")
+    copied = at / file.name
+    copied.write_text(with_imports_from(text, package) if package else text)
+    command = [sys.executable, __file__, "one", str(copied), way]
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        command, cwd=at, env=env, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def _outcomes(file: Path) -> dict[str, Any]:
+    """By test; one that was begun and not ended has taken the process with it."""
+    found: dict[str, Any] = {}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        row = json.loads(line)
+        found.setdefault(row.pop("test"), {"outcome": "crashed"}).update(row)
+    return found
+
+
+def one(file: Path, way: str) -> int:
+    """Run one test file in this process."""
+    import pytest
+
+    watch = Watch() if way == "watch" else None
+    if way == "install":
+        import nnx_compat
+
+        nnx_compat.install()
+    return pytest.main(
+        ["-q", "-p", "no:cacheprovider", "--tb=short", "-W", "ignore", str(file)],
+        plugins=[Reporter(file.with_name("outcomes.jsonl"), watch)],
+    )
+
+
+class Reporter:
+    """A pytest plug-in: an outcome a line, and no test that runs for ever."""
+
+    def __init__(self, file: Path, watch: Watch | None) -> None:
+        self.file, self.watch = file, watch
+
+    def write(self, item: str, **more: Any) -> None:
+        test = item.partition("::")[2]
+        with self.file.open("a") as stream:
+            stream.write(json.dumps({"test": test, **more}) + "\n")
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        for item in items:
+            self.write(item.nodeid)
+
+    def pytest_runtest_setup(self, item: Any) -> None:
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.alarm(SECONDS)
+        if self.watch:
+            self.watch.seen = set()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            lines = str(report.longrepr).splitlines() if report.failed else []
+            why = [line for line in lines if line.startswith("E ")][:3] or lines[-3:]
+            self.write(report.nodeid, outcome=report.outcome, why="\n".join(why)[:600])
+
+    def pytest_runtest_teardown(self, item: Any) -> None:
+        signal.alarm(0)
+        if self.watch:
+            self.write(item.nodeid, uses=sorted(self.watch.seen))
+
+
+def _give_up(*_: Any) -> None:
+    raise TimeoutError(f"no end after {SECONDS} s")
+
+
+class Watch:
+    """A namespace in place of ``flax.nnx`` that notes what a test asks it for."""
+
+    NOTED = ("graph", "graph_updates", "hijax", "ref", "mutable")
+
+    def __init__(self) -> None:
+        import types
+
+        from flax import nnx
+
+        self.native, self.seen = nnx, set[str]()
+        package = types.ModuleType("nnx_watched")
+        module = types.ModuleType("nnx_watched.nnx")
+        module.__getattr__ = self.look  # type: ignore[method-assign]
+        package.nnx = module  # type: ignore[attr-defined]
+        sys.modules["nnx_watched"] = package
+        create = nnx.Variable.__init__
+
+        def init(variable: Any, *args: Any, **kwargs: Any) -> None:
+            self.note("Variable", kwargs)
+            create(variable, *args, **kwargs)
+
+        nnx.Variable.__init__ = init
+
+    def look(self, name: str) -> Any:
+        import functools
+        import types
+
+        value = getattr(self.native, name)
+        if isinstance(value, types.ModuleType):
+            return Inside(self, name, value)
+        self.seen.add(name)
+        if not isinstance(value, types.FunctionType):
+            return value
+
+        @functools.wraps(value)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            self.note(name, kwargs)
+            return value(*args, **kwargs)
+
+        return noted
+
+    def note(self, name: str, kwargs: dict[str, Any]) -> None:
+        for key in self.NOTED:
+            if key in kwargs and isinstance(kwargs[key], bool):
+                self.seen.add(f"{key}={kwargs[key]}")
+
+
+class Inside:
+    """A submodule of the watched namespace: what is asked of it is noted too."""
+
+    def __init__(self, watch: Watch, name: str, module: Any) -> None:
+        self._watched = watch, name, module
+
+    def __getattr__(self, name: str) -> Any:
+        watch, own, module = self._watched
+        watch.seen.add(f"{own}.{name}")
+        return getattr(module, name)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("run")
+    command.add_argument("--source", type=Path, required=True)
+    command.add_argument("--through", choices=WAYS, required=True)
+    command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--only", nargs="*", default=[], metavar="FILE")
+    command.add_argument("--jobs", type=int, default=2)
+    command = commands.add_parser("one")
+    command.add_argument("file", type=Path)
+    command.add_argument("way", choices=WAYS)
+    options = parser.parse_args()
+    if options.command == "one":
+        return one(options.file, options.way)
+    run(
+        options.source,
+        options.through,
+        options.out.absolute(),
+        options.only,
+        options.jobs,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
