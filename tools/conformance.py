@@ -95,7 +95,7 @@ def _import(module: str, names: list[ast.alias]) -> str:
     return ast.unparse(ast.ImportFrom(module=module, names=names, level=0))
 
 
-# -- inside the environment of a pair ---------------------------------------------------
+# -- inside the environment of a pair -----------------------------------------------
 
 
 def run(source: Path, way: str, out: Path, only: list[str], jobs: int) -> None:
@@ -103,7 +103,8 @@ def run(source: Path, way: str, out: Path, only: list[str], jobs: int) -> None:
     wanted = [f for f in files(source) if not only or f.name in only]
     outcomes: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        waiting, running = list(wanted), {}
+        waiting = list(wanted)
+        running: dict[Path, tuple[Path, subprocess.Popen[str]]] = {}
         while waiting or running:
             while waiting and len(running) < jobs:
                 file = waiting.pop(0)
@@ -153,17 +154,18 @@ def _outcomes(file: Path) -> dict[str, Any]:
 
 def one(file: Path, way: str) -> int:
     """Run one test file in this process."""
-    import pytest
+    import pytest  # type: ignore[import-not-found, unused-ignore]
 
     watch = Watch() if way == "watch" else None
     if way == "install":
         import nnx_compat
 
         nnx_compat.install()
-    return pytest.main(
+    code: int = pytest.main(
         ["-q", "-p", "no:cacheprovider", "--tb=short", "-W", "ignore", str(file)],
         plugins=[Reporter(file.with_name("outcomes.jsonl"), watch)],
     )
+    return code
 
 
 class Reporter:
@@ -173,27 +175,32 @@ class Reporter:
         self.file, self.watch = file, watch
 
     def write(self, item: str, **more: Any) -> None:
+        """Add a line about a test."""
         test = item.partition("::")[2]
         with self.file.open("a") as stream:
             stream.write(json.dumps({"test": test, **more}) + "\n")
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """A line for each test, so that one that crashes is not forgotten."""
         for item in items:
             self.write(item.nodeid)
 
     def pytest_runtest_setup(self, item: Any) -> None:
+        """Start the clock."""
         signal.signal(signal.SIGALRM, _give_up)
         signal.alarm(SECONDS)
         if self.watch:
             self.watch.seen = set()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
+        """The outcome, and why."""
         if report.when == "call" or report.outcome != "passed":
             lines = str(report.longrepr).splitlines() if report.failed else []
             why = [line for line in lines if line.startswith("E ")][:3] or lines[-3:]
             self.write(report.nodeid, outcome=report.outcome, why="\n".join(why)[:600])
 
     def pytest_runtest_teardown(self, item: Any) -> None:
+        """Stop the clock."""
         signal.alarm(0)
         if self.watch:
             self.write(item.nodeid, uses=sorted(self.watch.seen))
@@ -228,6 +235,7 @@ class Watch:
         nnx.Variable.__init__ = init
 
     def look(self, name: str) -> Any:
+        """The attribute of the watched namespace."""
         import functools
         import types
 
@@ -246,6 +254,7 @@ class Watch:
         return noted
 
     def note(self, name: str, kwargs: dict[str, Any]) -> None:
+        """Note the arguments that ask for a mode."""
         for key in self.NOTED:
             if key in kwargs and isinstance(kwargs[key], bool):
                 self.seen.add(f"{key}={kwargs[key]}")

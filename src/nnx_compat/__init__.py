@@ -36,6 +36,8 @@ __all__ = [
     "compile_step",
     # what is installed: versions, the revision chosen
     "flax_version", "jax_version", "revision", "supports",
+    # the one door that touches flax
+    "install", "installed", "installed_names", "uninstall",
     # rooms of their own; nnx is the drop-in namespace
     "errors", "facts", "nnx", "pure",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line, ``nnx-compat``: demo, doctor, matrix."""
+"""The command line, ``nnx-compat``: demo, doctor, matrix, run."""
 
 from __future__ import annotations
 
@@ -59,6 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     matrix.add_argument("--flax", metavar="SPEC", default="", help="as '>=0.10,<0.12'")
     matrix.add_argument("--json", action="store_true", help="for a machine to read")
     matrix.set_defaults(run=_matrix)
+
+    run = commands.add_parser(
+        "run", help="run a script or a module with what the installed Flax lacks",
+        usage="nnx-compat run [-h] [-m] script.py|module [argument ...]",
+    )  # fmt: skip
+    run.add_argument("-m", dest="module", action="store_true", help="run a module")
+    run.add_argument("target", metavar="script.py|module")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
+    run.set_defaults(run=_run)
     return parser
 
 
@@ -197,4 +206,33 @@ def _matrix(options: argparse.Namespace) -> int:
             for r in rows
         ],
     )  # fmt: skip
+    return 0
+
+
+# -- run ----------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    """As ``python script.py`` does, or ``python -m module``, after ``install()``."""
+    import os
+    import runpy
+
+    import nnx_compat as nc
+
+    script = options.target
+    if not options.module and not os.path.exists(script):
+        print(
+            f"nnx-compat run: there is no file {script!r}\n"
+            f"  instead: nnx-compat run -m {script.removesuffix('.py')}, for a module",
+            file=sys.stderr,
+        )
+        return 2
+    nc.install()
+    sys.argv[:] = [script, *options.arguments]
+    if options.module:
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(script, run_name="__main__", alter_sys=True)
+    else:
+        sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+        runpy.run_path(script, run_name="__main__")
     return 0

@@ -122,7 +122,7 @@ class DonatedError(NnxCompatError, RuntimeError):
 
 
 class RefusedNameError(NnxCompatError, AttributeError):
-    """A name of NNX that the installed release lacks and that cannot be built for it."""
+    """A name that the installed release lacks and that cannot be built for it."""
 
     code = "NC101"
 
@@ -134,7 +134,7 @@ class RefusedArgumentError(NnxCompatError, TypeError):
 
 
 class RemovedNameWarning(DeprecationWarning):
-    """A name that newer releases of Flax do not have; the drop-in namespace keeps it."""
+    """A name that newer releases do not have; the drop-in namespace keeps it."""
 
 
 class UntestedFlaxWarning(UserWarning):

@@ -25,8 +25,12 @@ def _place(name: str) -> str | None:
     return next((place for place, names in PLACES.items() if name in names), None)
 
 
-def resolve(name: str) -> tuple[Any, bool]:
+def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
     """The object that a name stands for, and whether it may be kept.
+
+    Args:
+        name: without ``nnx.``.
+        warn: whether a deprecated name is warned of; one that may not be kept.
 
     Raises:
         RefusedNameError: it exists on other releases and cannot be had here.
@@ -36,15 +40,17 @@ def resolve(name: str) -> tuple[Any, bool]:
         raise AttributeError(f"module 'nnx_compat.nnx' has no attribute {name!r}")
     row = facts.treatment(f"nnx.{name}", flax_version)
     kind = row.treatment if row else ""
-    if kind == "refused":
+    if row and kind == "refused":
         raise RefusedNameError(
             f"nnx.{name} is not in flax {flax_version} ({_where(name)}), and cannot "
             f"be given to it: {row.why}",
             instead=row.instead,
         )
     value = _find(name, replaced=kind == "replaced")
-    if kind != "deprecated":
+    if row is None or kind != "deprecated":
         return value, True
+    if not warn:
+        return value, False
     warnings.warn(
         f"nnx.{name} ({_where(name)}) is kept by nnx-compat only\n"
         f"  instead: {row.instead}",

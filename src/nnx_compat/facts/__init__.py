@@ -4,7 +4,8 @@ Five files hold the facts: ``releases.toml`` (one row a release, with the jax ra
 measured to work), ``names.json`` (generated: every public NNX name, member and
 parameter with its intervals of releases), ``behaviours.toml`` (one entry per change of
 meaning), ``spellings.toml`` (how each stable operation is written natively) and
-``namespace.toml`` (what the drop-in namespace does with a name). Each fact is proved by a probe of the test-suite on every release of the matrix.
+``namespace.toml`` (what the drop-in namespace does with a name). Each fact is proved by
+a probe of the test-suite on every release of the matrix.
 
     >>> from nnx_compat import facts
     >>> facts.release("0.8.5").revision
@@ -169,7 +170,7 @@ class Treatment(NamedTuple):
 
     Attributes:
         name: ``"nnx.Optimizer"``.
-        treatment: ``"replaced"``, ``"refused"`` or ``"deprecated"``.
+        treatment: ``"replaced"``, ``"refused"``, ``"mended"`` or ``"deprecated"``.
         intervals: the releases it is about.
         why: one sentence.
         instead: what to write.
@@ -183,7 +184,7 @@ class Treatment(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """A parameter that came later, and its values that ask for what was there before."""
+    """A parameter that came later, and its values that ask for what was there."""
 
     name: str
     neutral: tuple[Any, ...]

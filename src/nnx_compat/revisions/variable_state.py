@@ -31,6 +31,11 @@ class Revision(newer.Revision):
             (nnx.MutableArray,) if hasattr(nnx, "MutableArray") else ()
         )
         self.random_types = (nnx.RngState,)
+        # asked now and not at each call: install() gives Flax what it lacks
+        self._native_iter_graph = getattr(nnx, "iter_graph", None)
+        self._with_metadata: Any = tuple(
+            kind for kind in self.variable_types if hasattr(kind, "get_metadata")
+        )
 
     @staticmethod
     def matches(nnx: Any) -> bool:
@@ -73,8 +78,8 @@ class Revision(newer.Revision):
 
     def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
         """Natively, but for the first of these releases, which has no such name."""
-        if hasattr(self.nnx, "iter_graph"):
-            return iter(self.nnx.iter_graph(node))
+        if self._native_iter_graph:
+            return iter(self._native_iter_graph(node))
         graph = sys.modules[self.nnx.split.__module__]
         if isinstance(node, self.nnx.Module) and not graph.is_node(node):
             raise NodeTypeError(
@@ -93,7 +98,7 @@ class Revision(newer.Revision):
 
     def metadata(self, variable: Any) -> dict[str, Any]:
         """Before ``Variable.get_metadata``: what ``vars`` has besides the storage."""
-        if hasattr(type(variable), "get_metadata"):
+        if isinstance(variable, self._with_metadata):
             return dict(variable.get_metadata())
         return {k: v for k, v in vars(variable).items() if k not in STORAGE}
 

@@ -6,6 +6,7 @@ Libraries that want to be left alone import from here::
 """
 
 from .. import nnx
+from .._nnx.install import install, installed, installed_names, uninstall
 from ..functional import (
     clone,
     filter_state,
@@ -47,6 +48,9 @@ __all__ = [
     "get_metadata",
     "get_value",
     "graphdef",
+    "install",
+    "installed",
+    "installed_names",
     "is_variable",
     "iter_graph",
     "iter_modules",
@@ -67,6 +71,7 @@ __all__ = [
     "supports",
     "to_flat_state",
     "to_pure_dict",
+    "uninstall",
     "update",
     "variable_type",
     "variables",

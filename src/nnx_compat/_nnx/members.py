@@ -1,0 +1,248 @@
+"""Methods that native classes lack on some releases: what ``install`` adds to them.
+
+Each class here is a table: its functions become methods of the native class of the same
+name, where that one has none. They are written with the stable operations, so that one
+text serves every release.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from .. import functional
+from ..errors import ArgumentTypeError
+from ..revisions import bound, nnx
+
+_ABSENT: Any = object()
+
+
+class Variable:
+    """What a Variable of the newest release can do."""
+
+    def get_value(self, *, index: Any = _ABSENT) -> Any:
+        """The value, or what is at ``index`` of it."""
+        value = functional.get_value(self)
+        return value if index is _ABSENT else value[index]
+
+    def set_value(self, value: Any, *, index: Any = _ABSENT) -> None:
+        """Replace the value, or what is at ``index`` of it."""
+        if index is not _ABSENT:
+            value = _with_item(functional.get_value(self), index, value)
+        functional.set_value(self, value)
+
+    def get_raw_value(self) -> Any:
+        """The value as it is stored, hooks not applied."""
+        return bound.raw(self)
+
+    def set_raw_value(self, value: Any) -> None:
+        """Replace what is stored, hooks not applied."""
+        self.raw_value = value
+
+    @property
+    def raw_value(self) -> Any:
+        """The value as it is stored, hooks not applied."""
+        return bound.raw(self)
+
+    @raw_value.setter
+    def raw_value(self, value: Any) -> None:
+        self.value = value
+
+    @property
+    def var_type(self) -> type:
+        """The class of the Variable, or of the one that a state's leaf stands for."""
+        return bound.variable_type(self)
+
+    @property
+    def type(self) -> type:
+        """The class of the Variable."""
+        return bound.variable_type(self)
+
+    def get_metadata(self, name: str = _ABSENT, default: Any = _ABSENT) -> Any:
+        """All metadata, or the one of this name."""
+        found = bound.metadata(self)
+        if name is _ABSENT:
+            return found
+        return found[name] if default is _ABSENT else found.get(name, default)
+
+    def set_metadata(self, *args: Any, **metadata: Any) -> None:
+        """Set by name, by keyword, or all of it from a mapping."""
+        if bool(args) == bool(metadata) or len(args) > 2:
+            raise ArgumentTypeError(
+                f"set_metadata was given {len(args)} positional and {len(metadata)} "
+                "keyword arguments",
+                instead="set_metadata(name, value) or set_metadata(name=value)",
+                otherwise="set_metadata(mapping), which replaces all of it",
+            )
+        if len(args) == 2:
+            metadata = {args[0]: args[1]}
+        elif args:
+            metadata = dict(args[0])
+            for name in functional.get_metadata(self).keys() - metadata.keys():
+                _delete_metadata(self, name)
+        bound.set_metadata(self, metadata)
+
+    def has_metadata(self, name: str) -> bool:
+        """Whether there is metadata of this name."""
+        return name in bound.metadata(self)
+
+    def del_metadata(self, name: str) -> None:
+        """Take away the metadata of this name."""
+        if name not in bound.metadata(self):
+            raise KeyError(name)
+        _delete_metadata(self, name)
+
+    def copy_from(self, other: Any) -> None:
+        """Take over value and metadata of another Variable of this type."""
+        self.update_from_state(other)  # type: ignore[attr-defined]
+
+    def update_from_state(self, variable_state: Any) -> None:
+        """Take over the value and the metadata of a state's leaf."""
+        bound.write(self, bound.raw(variable_state))
+        bound.set_metadata(self, bound.metadata(variable_state))
+
+    def to_state(self) -> Any:
+        """The leaf that stands for this Variable in a state."""
+        return bound.with_value(self, bound.raw(self))
+
+    @classmethod
+    def state(cls, value: Any, **metadata: Any) -> Any:
+        """What was a leaf for a state, and is a Variable now."""
+        return cls(value, **metadata)
+
+    def to_variable(self) -> Any:
+        """A Variable with this value and metadata."""
+        return bound.with_value(self, bound.raw(self))
+
+    def __getitem__(self, index: Any) -> Any:
+        return functional.get_value(self)[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        old = functional.get_value(self)
+        functional.set_value(self, _with_item(old, index, value))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(functional.get_value(self))
+
+    def __jax_array__(self) -> Any:
+        return functional.get_value(self)
+
+
+def _with_item(old: Any, index: Any, value: Any) -> Any:
+    """``old`` with an item replaced: shape and dtype of an array are kept."""
+    if not hasattr(old, "at"):
+        if isinstance(old, (int, float, complex, bool)):
+            return value
+        old[index] = value
+        return old
+    if hasattr(value, "dtype") or isinstance(value, (int, float, complex, bool, list)):
+        return old.at[index].set(jnp.asarray(value).astype(old.dtype))
+    return old.at[index].set(functional.get_value(value))
+
+
+def _delete_metadata(variable: Any, name: str) -> None:
+    delattr(variable, name)
+
+
+def _binary(name: str) -> Callable[[Any, Any], Any]:
+    apply = getattr(operator, name)
+
+    def method(self: Any, other: Any) -> Any:
+        return apply(functional.get_value(self), functional.get_value(other))
+
+    method.__name__ = method.__qualname__ = f"__{name}__"
+    return method
+
+
+def _reflected(name: str) -> Callable[[Any, Any], Any]:
+    apply = getattr(operator, name)
+
+    def method(self: Any, other: Any) -> Any:
+        return apply(functional.get_value(other), functional.get_value(self))
+
+    method.__name__ = method.__qualname__ = f"__r{name}__"
+    return method
+
+
+def _unary(name: str) -> Callable[[Any], Any]:
+    apply = getattr(operator, name)
+
+    def method(self: Any) -> Any:
+        return apply(functional.get_value(self))
+
+    method.__name__ = method.__qualname__ = f"__{name}__"
+    return method
+
+
+for _name in (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul",
+    "lshift", "rshift",
+):  # fmt: skip
+    setattr(Variable, f"__{_name}__", _binary(_name))
+    setattr(Variable, f"__r{_name}__", _reflected(_name))
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(Variable, f"__{_name}__", _unary(_name))
+
+
+def _of_the_array(name: str) -> property:
+    def read(self: Any) -> Any:
+        return getattr(functional.get_value(self), name)
+
+    read.__name__ = name
+    return property(read, doc=f"``{name}`` of the value.")
+
+
+# By name and not by __getattr__: Flax asks Variables of some releases whether they have
+# a ``sharding``, and the array's would be the answer.
+for _name in (
+    "shape", "dtype", "ndim", "size", "T", "at", "astype", "reshape", "transpose",
+    "sum", "mean", "min", "max", "std", "var", "all", "any", "ravel", "flatten",
+    "squeeze", "item", "tolist",
+):  # fmt: skip
+    setattr(Variable, _name, _of_the_array(_name))
+
+
+class State:
+    """Methods that State had or has on other releases."""
+
+    def filter(self, *filters: Any) -> Any:
+        """The leaves that the filters choose."""
+        return functional.filter_state(self, *filters)
+
+    def map(self, f: Callable[[Any, Any], Any]) -> Any:
+        """A state with ``f(path, leaf)`` for each leaf."""
+        return functional.map_state(f, self)
+
+    def to_pure_dict(self) -> dict[Any, Any]:
+        """The values in nested dicts."""
+        found: dict[Any, Any] = functional.to_pure_dict(self)
+        return found
+
+    def replace_by_pure_dict(self, pure_dict: Mapping[Any, Any]) -> None:
+        """Take over the values of nested dicts, in place."""
+        new = functional.from_pure_dict(self, pure_dict)
+        flat = bound.flatten(new)
+        for path, leaf in bound.flatten(self).items():
+            bound.write(leaf, bound.raw(flat[path]))
+
+
+def tables() -> dict[type, type]:
+    """Which table is for which native class."""
+    found: dict[type, type] = {nnx.State: State}
+    for kind in bound.variable_types:
+        found[kind] = Variable
+    return found
+
+
+def instance(kind: type) -> Any:
+    """One of its instances, to ask what it has of its own or forwards to its value."""
+    value = jnp.zeros(1)
+    if kind is nnx.Variable:
+        return nnx.Param(value)
+    if kind is nnx.State:
+        return nnx.State({})
+    flat = bound.flatten(functional.state((nnx.Linear(1, 1, rngs=nnx.Rngs(0)),)))
+    return next(leaf for leaf in flat.values() if isinstance(leaf, kind))
