@@ -6,6 +6,7 @@
     nox -t edges                            first and last release of every revision
     nox -t dated -- --suite smoke           pure_state_update on all releases
     nox -s facts [-- --write]               survey all releases, compare names.json
+    nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
     nox -s lint types render bench plot
 
 Environments of pairs are made by tools/environments.py: with uv when it is there, and
@@ -15,6 +16,7 @@ as not run; ``-- --require-all`` makes that an error.
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +34,8 @@ nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 
+# what Flax's own tests import besides what Flax needs
+JUDGE = ("pytest>=8", "cloudpickle>=3", "absl-py>=2")
 TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100")
 # Two files are about this repository, not about a release: `nox` alone runs them.
 WHOLE = ("tests", "--ignore=tests/test_matrix.py", "--ignore=tests/test_design.py")
@@ -134,6 +138,53 @@ def survey(session: nox.Session) -> None:
         environments.write_atomically(names, text)
     elif names.read_text() != text:
         session.error("names.json is stale\n  instead: nox -s facts -- --write")
+
+
+@nox.session(venv_backend="none")
+def conformance(session: nox.Session) -> None:
+    """Flax's own tests on other releases, natively and through the drop-in namespace.
+
+    ``-- --source CHECKOUT --tests-of 0.12.7`` is a checkout of Flax at that tag;
+    ``--flax 0.10.7,0.12.0`` chooses the releases, ``--only rngs_test.py`` one file (and
+    records nothing).
+    """
+    source, tests_of = _option(session, "--source"), _option(session, "--tests-of")
+    if source is None or tests_of is None:
+        session.error("-- --source CHECKOUT --tests-of RELEASE are needed")
+    stated = Path(source, "flax", "version.py").read_text()
+    if f'"{tests_of}"' not in stated:
+        session.error(
+            f"{source} is not flax {tests_of}\n  instead: git checkout its tag"
+        )
+    asked = _option(session, "--flax")
+    chosen = asked.split(",") if asked else [last for _, last in _ends()]
+    only = _option(session, "--only")
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(flax: str, way: str) -> str:
+            pair = matrix.dated(flax)
+            at = ROOT / ".nox" / "conformance" / pair.id
+            python = environments.ensure(at, pair, JUDGE)
+            out = str(Path(folder, f"{flax}-{way}.json"))
+            session.run(
+                str(python), "tools/conformance.py", "run", "--source", source,
+                "--through", way, "--out", out, *(["--only", only] if only else []),
+                env=environments.source_on_path(), external=True,
+            )  # fmt: skip
+            return f"{way}={out}"
+
+        watched = run(tests_of, "watch")
+        for flax in chosen:
+            outcomes = [run(flax, way) for way in ("native", "drop-in", "install")]
+            record = matrix.CONFORMANCE / f"{tests_of}-on-{flax}.json"
+            if only:
+                record = Path(folder, record.name)
+            session.run(
+                sys.executable, "tools/conformance.py", "judge", "--tests-of", tests_of,
+                "--flax", flax, "--out", str(record), watched, *outcomes,
+                env=environments.source_on_path(), external=True,
+            )  # fmt: skip
+            session.log(matrix.summary(json.loads(record.read_text())))
 
 
 @nox.session

@@ -12,7 +12,8 @@ Ways: ``native`` leaves the files as they are. ``drop-in`` changes their import 
 ``from flax import nnx`` into ``from nnx_compat import nnx``. ``install`` does both that
 and ``nnx_compat.install()``. ``watch`` is native and notes which features a test uses,
 by the arguments it passes and the names it asks for: on a release that is older than a
-feature, a test that uses it is counted apart (``tools/impossible.toml``).
+feature (``facts.features``), a test that uses it is counted apart, and so is one that
+asks for names inside Flax's modules that are not public.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +228,21 @@ class Watch:
         module.__getattr__ = self.look  # type: ignore[method-assign]
         package.nnx = module  # type: ignore[attr-defined]
         sys.modules["nnx_watched"] = package
+        self.init()
+
+    def init(self) -> None:
+        """Watch what is not asked of the namespace: a Variable's own, and settings."""
+        import flax
+
+        nnx, update = self.native, flax.config.update
         create = nnx.Variable.__init__
+
+        def setting(name: str, value: Any) -> None:
+            if name in ("nnx_graph_mode", "nnx_graph_updates"):
+                self.note("", {name.replace("nnx_", "").replace("_mode", ""): value})
+            update(name, value)
+
+        flax.config.update = setting
 
         def init(variable: Any, *args: Any, **kwargs: Any) -> None:
             self.note("Variable", kwargs)
@@ -272,6 +288,84 @@ class Inside:
         return getattr(module, name)
 
 
+# -- what came of it ----------------------------------------------------------------
+
+
+def judge(outcomes: dict[str, Path], tests_of: str, flax: str) -> dict[str, Any]:
+    """The record of one release's tests on another.
+
+    Args:
+        outcomes: files that ``run`` wrote: of the tests on their own release, by
+            ``watch`` and by each other way ``own-...``; and on ``flax`` by each way.
+        tests_of: the release that the tests are of.
+        flax: the release that they were run on.
+    """
+    found = {way: json.loads(file.read_text()) for way, file in outcomes.items()}
+    ways = [way for way in ("native", "drop-in", "install") if way in found]
+    rows: dict[str, dict[str, int]] = {}
+    failing: dict[str, dict[str, list[str]]] = {}
+    apart: dict[str, int] = {}
+    for file, tests in found["watch"].items():
+        judged = []
+        for test, row in tests.items():
+            if row["outcome"] != "passed":
+                continue
+            why = impossible(row.get("uses", ()), flax)
+            if why:
+                apart[why] = apart.get(why, 0) + 1
+            else:
+                judged.append(test)
+        # a file in a folder is about layers
+        counts = {"judged": len(judged), "layers": int(file not in FILES)}
+        for way in ways:
+            passed = {t for t in judged if _passed(found[way], file, t)}
+            counts[way] = len(passed)
+            missed = sorted(set(judged) - passed)
+            if way != "native" and missed:
+                failing.setdefault(way, {})[file] = missed
+        rows[file] = counts
+    lost = [
+        f"{file}::{test}"
+        for file, tests in found.get("native", {}).items()
+        for test, row in tests.items()
+        for way in ways[1:]
+        if row["outcome"] == "passed" and not _passed(found[way], file, test)
+    ]
+    return {
+        "tests_of": tests_of,
+        "flax": flax,
+        "files": rows,
+        "apart": apart,
+        "lost": sorted(set(lost)),
+        "failing": failing,
+    }
+
+
+def _passed(outcomes: dict[str, Any], file: str, test: str) -> bool:
+    row = outcomes.get(file, {}).get(test, {})
+    return row.get("outcome") in ("passed", "skipped")
+
+
+def impossible(uses: Iterable[str], flax: str) -> str:
+    """The feature a test uses that a release is too old for, or ``""``."""
+    from nnx_compat import facts
+
+    order = [release.version for release in facts.releases()]
+    for feature in facts.features():
+        asked = any(use in feature.uses for use in uses)
+        if asked and order.index(flax) < order.index(feature.since):
+            return feature.name
+    for use in uses:
+        module, dot, name = use.partition(".")
+        if dot and module in INTERNAL and f"nnx.{name}" not in facts.names():
+            return "private internals"
+    return ""
+
+
+#: Modules of Flax whose contents are public only where ``nnx`` has them too.
+INTERNAL = ("graphlib", "graph", "extract", "statelib", "variablelib", "rnglib")
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -282,12 +376,24 @@ def main() -> int:
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--only", nargs="*", default=[], metavar="FILE")
     command.add_argument("--jobs", type=int, default=2)
+    command = commands.add_parser("judge")
+    command.add_argument("--tests-of", required=True)
+    command.add_argument("--flax", required=True)
+    command.add_argument("--out", type=Path, required=True)
+    command.add_argument("outcomes", nargs="+", metavar="WAY=FILE")
     command = commands.add_parser("one")
     command.add_argument("file", type=Path)
     command.add_argument("way", choices=WAYS)
     options = parser.parse_args()
     if options.command == "one":
         return one(options.file, options.way)
+    if options.command == "judge":
+        outcomes = dict(text.split("=", 1) for text in options.outcomes)
+        files = {way: Path(file) for way, file in outcomes.items()}
+        record = judge(files, options.tests_of, options.flax)
+        options.out.parent.mkdir(exist_ok=True)
+        options.out.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        return 0
     run(
         options.source,
         options.through,

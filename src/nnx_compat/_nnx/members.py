@@ -97,7 +97,7 @@ class Variable:
 
     def copy_from(self, other: Any) -> None:
         """Take over value and metadata of another Variable of this type."""
-        self.update_from_state(other)  # type: ignore[attr-defined]
+        self.update_from_state(other)
 
     def update_from_state(self, variable_state: Any) -> None:
         """Take over the value and the metadata of a state's leaf."""
@@ -111,7 +111,8 @@ class Variable:
     @classmethod
     def state(cls, value: Any, **metadata: Any) -> Any:
         """What was a leaf for a state, and is a Variable now."""
-        return cls(value, **metadata)
+        kind: Any = cls
+        return kind(value, **metadata)
 
     def to_variable(self) -> Any:
         """A Variable with this value and metadata."""

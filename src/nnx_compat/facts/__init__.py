@@ -30,6 +30,7 @@ from ..errors import UnknownFactError
 __all__ = [
     "Behaviour",
     "Companion",
+    "Feature",
     "Interpreter",
     "Interval",
     "Name",
@@ -41,6 +42,7 @@ __all__ = [
     "behaviour",
     "behaviours",
     "companions",
+    "features",
     "interpreters",
     "name",
     "names",
@@ -190,6 +192,15 @@ class Parameter(NamedTuple):
     neutral: tuple[Any, ...]
     why: str
     instead: str
+
+
+class Feature(NamedTuple):
+    """What cannot be had before a release, and the arguments that ask for it."""
+
+    name: str
+    uses: tuple[str, ...]
+    since: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -477,6 +488,21 @@ def parameters() -> tuple[Parameter, ...]:
     return tuple(
         Parameter(row["name"], tuple(row["neutral"]), row["why"], row["instead"])
         for row in _namespace()["parameter"]
+    )
+
+
+@cache
+def features() -> tuple[Feature, ...]:
+    """What no release before a certain one can do.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> [(f.name, f.since) for f in facts.features()][0]
+        ('tree mode', '0.12.4')
+    """
+    return tuple(
+        Feature(row["name"], tuple(row["uses"]), row["since"], row["why"])
+        for row in _namespace()["feature"]
     )
 
 

@@ -14,9 +14,22 @@ from typing import Any, NamedTuple
 
 from .. import facts
 
-__all__ = ["RESULTS", "Pair", "dated", "pair", "pairs", "results"]
+__all__ = [
+    "CONFORMANCE",
+    "RESULTS",
+    "Pair",
+    "conformance",
+    "dated",
+    "pair",
+    "pairs",
+    "results",
+    "summary",
+]
 
 RESULTS = Path(__file__).parent / "results"
+
+#: What came of Flax's own tests, one JSON for the tests of a release on another.
+CONFORMANCE = Path(__file__).parent / "conformance"
 
 #: The CPython that has wheels of every jax, but for those the facts list.
 _PYTHON = "3.11"
@@ -102,6 +115,28 @@ def pairs() -> tuple[Pair, ...]:
         for jax in (row.jax_oldest, row.jax_dated, row.jax_newest):
             found[row.version, jax] = pair(row.version, jax)
     return tuple(found.values())
+
+
+def conformance() -> list[dict[str, Any]]:
+    """What came of Flax's own tests: by release of the tests, then of Flax."""
+    from packaging.version import Version
+
+    found: list[dict[str, Any]] = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for file in CONFORMANCE.glob("*.json")
+    ]
+    return sorted(found, key=lambda r: (Version(r["tests_of"]), Version(r["flax"])))
+
+
+def summary(record: dict[str, Any]) -> str:
+    """One line on what came of one release's tests on another."""
+    judged = sum(row["judged"] for row in record["files"].values())
+    parts = [
+        f"{way} {sum(row[way] for row in record['files'].values()) / judged:.1%}"
+        for way in ("native", "drop-in", "install")
+    ]
+    text = f"tests of {record['tests_of']} on flax {record['flax']}: "
+    return text + f"{judged} judged, " + ", ".join(parts)
 
 
 def results() -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import facts
-from . import RESULTS, dated, pair, results
+from . import RESULTS, conformance, dated, pair, results
 
 _HEAD = """\
 # What was measured
@@ -29,6 +29,43 @@ digits) for the same seed by default, on their dated pair; the second letter is 
 `nnx_compat.reproducible_init()`. **changes**: behaviours that begin (+) or end (-)
 there.
 """
+
+
+_CONFORMANCE = """
+## Flax's own tests, on other releases of Flax
+
+From `nox -s conformance` (`src/nnx_compat/matrix/conformance/`), which runs the test
+files of a Flax release on another one, in its dated environment. **judged**: tests that
+pass on their own release and use nothing that the release cannot have; **apart**: those
+that do (`facts.features()`, and names inside Flax's modules that are not public).
+**natively**, **drop-in** (`from nnx_compat import nnx`) and **install()** (that, and
+`nnx_compat.install()`): how many of the judged pass. **core** is all but the layers'
+files.
+"""
+
+
+def _conformance_table() -> str:
+    columns = ("tests of", "on flax", "files", "judged", "natively", "drop-in",
+               "install()", "apart")  # fmt: skip
+    body = []
+    for record in conformance():
+        apart = ", ".join(f"{n} {why}" for why, n in sorted(record["apart"].items()))
+        for group, files in _file_groups(record["files"]).items():
+            judged = sum(row["judged"] for row in files)
+            body.append(
+                [record["tests_of"], record["flax"], group, str(judged)]
+                + [
+                    f"{(n := sum(row[way] for row in files))} ({n / judged:.0%})"
+                    for way in ("native", "drop-in", "install")
+                ]
+                + [apart if group == "all" else ""]
+            )
+    return _table(columns, body)
+
+
+def _file_groups(files: dict[str, dict[str, int]]) -> dict[str, list[dict[str, int]]]:
+    core = [row for row in files.values() if not row["layers"]]
+    return {"all": list(files.values()), "core": core}
 
 
 def rows() -> list[dict[str, Any]]:
@@ -117,6 +154,7 @@ def render() -> str:
     parts += ["\n## Changes of meaning\n", _behaviours_table()]
     parts += ["\n## The stable operations, and how each is spelled natively\n"]
     parts += [_spellings_table()]
+    parts += [_CONFORMANCE, _conformance_table()]
     return "\n".join(parts)
 
 
