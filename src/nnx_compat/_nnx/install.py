@@ -130,20 +130,24 @@ def _restore(owner: Any, name: str, before: Any) -> None:
 
 
 def _additions() -> Iterator[tuple[Any, str, Any]]:
-    yield from _methods()
+    from .mends import mends
+
+    mended = list(mends())
+    yield from _methods({(owner, name) for owner, name, _ in mended})
+    yield from mended
     yield from _names()
 
 
-def _methods() -> Iterator[tuple[type, str, Any]]:
+def _methods(mended: set[tuple[type, str]]) -> Iterator[tuple[type, str, Any]]:
     from . import members
 
     for kind, table in members.tables().items():
         instance = members.instance(kind)
         for name, value in vars(table).items():
-            if name in _ORDINARY:
+            if name in _ORDINARY or (kind, name) in mended:
                 continue
             lacks = _lacks(kind, name) and not hasattr(instance, name)
-            if lacks or _mended(f"nnx.{kind.__name__}.{name}"):
+            if lacks or _mended(f"nnx.Variable.{name}"):
                 yield kind, name, value
 
 

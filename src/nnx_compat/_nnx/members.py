@@ -31,7 +31,7 @@ class Variable:
     def set_value(self, value: Any, *, index: Any = _ABSENT) -> None:
         """Replace the value, or what is at ``index`` of it."""
         if index is not _ABSENT:
-            value = _with_item(functional.get_value(self), index, value)
+            value = with_item(functional.get_value(self), index, value)
         functional.set_value(self, value)
 
     def get_raw_value(self) -> Any:
@@ -123,7 +123,7 @@ class Variable:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         old = functional.get_value(self)
-        functional.set_value(self, _with_item(old, index, value))
+        functional.set_value(self, with_item(old, index, value))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(functional.get_value(self))
@@ -132,7 +132,7 @@ class Variable:
         return functional.get_value(self)
 
 
-def _with_item(old: Any, index: Any, value: Any) -> Any:
+def with_item(old: Any, index: Any, value: Any) -> Any:
     """``old`` with an item replaced: shape and dtype of an array are kept."""
     if not hasattr(old, "at"):
         if isinstance(old, (int, float, complex, bool)):
@@ -168,6 +168,18 @@ def _reflected(name: str) -> Callable[[Any, Any], Any]:
     return method
 
 
+def _in_place(name: str) -> Callable[[Any, Any], Any]:
+    apply = getattr(operator, name)
+
+    def method(self: Any, other: Any) -> Any:
+        value = apply(functional.get_value(self), functional.get_value(other))
+        functional.set_value(self, value)
+        return self
+
+    method.__name__ = method.__qualname__ = f"__i{name}__"
+    return method
+
+
 def _unary(name: str) -> Callable[[Any], Any]:
     apply = getattr(operator, name)
 
@@ -184,6 +196,7 @@ for _name in (
 ):  # fmt: skip
     setattr(Variable, f"__{_name}__", _binary(_name))
     setattr(Variable, f"__r{_name}__", _reflected(_name))
+    setattr(Variable, f"__i{_name}__", _in_place(_name))
 for _name in ("neg", "pos", "abs", "invert"):
     setattr(Variable, f"__{_name}__", _unary(_name))
 
@@ -240,10 +253,7 @@ def tables() -> dict[type, type]:
 
 def instance(kind: type) -> Any:
     """One of its instances, to ask what it has of its own or forwards to its value."""
-    value = jnp.zeros(1)
-    if kind is nnx.Variable:
-        return nnx.Param(value)
     if kind is nnx.State:
         return nnx.State({})
-    flat = bound.flatten(functional.state((nnx.Linear(1, 1, rngs=nnx.Rngs(0)),)))
-    return next(leaf for leaf in flat.values() if isinstance(leaf, kind))
+    value = jnp.zeros(1)
+    return nnx.Param(value) if kind is nnx.Variable else kind(nnx.Param, value)

@@ -1,0 +1,227 @@
+"""``install``: what Flax lacks is added, nothing else changes, and all of it goes again."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nnx_compat as nc
+from nnx_compat import facts
+from nnx_compat.revisions import nnx as native
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    yield
+    nc.uninstall()
+
+
+def look():
+    """Every attribute of Flax's modules and of NNX's classes, and the module paths."""
+    paths = sorted(name for name in sys.modules if name.split(".")[0] == "flax")
+    found = {}
+    for path in paths:
+        module = sys.modules[path]
+        found[path] = dict(vars(module))
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and value.__module__.startswith("flax"):
+                found[value] = {
+                    name: member
+                    for name, member in vars(value).items()
+                    if not name.startswith("_abc")
+                }
+    return paths, found
+
+
+def differences(before, after):
+    (old_paths, old), (new_paths, new) = before, after
+    found = sorted(set(old_paths) ^ set(new_paths))
+    for owner in old.keys() | new.keys():
+        was, now = old.get(owner, {}), new.get(owner, {})
+        found += [
+            (owner, name)
+            for name in was.keys() | now.keys()
+            if was.get(name, found) is not now.get(name, found)
+        ]
+    return found
+
+
+def test_uninstall_leaves_flax_exactly_as_it_was():
+    nc.install()  # imports what it needs, which stays imported
+    nc.uninstall()
+    before = look()
+    nc.install()
+    assert bool(differences(before, look())) == bool(nc.installed_names())
+    nc.uninstall()
+    assert differences(before, look()) == []
+    assert nc.installed_names() == ()
+
+
+def test_only_what_is_absent_is_added_but_for_the_calls_that_are_an_error_today():
+    nc.install()
+    nc.uninstall()
+    _, before = look()
+    nc.install()
+    _, after = look()
+    for owner, was in before.items():
+        now = after[owner]
+        for name in was:
+            if was[name] is not now[name]:
+                kind = getattr(owner, "__name__", owner)
+                kind = kind.split(".")[-1]
+                path = f"nnx.{name}" if kind == "nnx" else f"nnx.{kind}.{name}"
+                rows = [
+                    facts.treatment(p, nc.flax_version)
+                    for p in (path, path.replace("VariableState", "Variable"))
+                ]
+                assert "mended" in [row.treatment for row in rows if row], path
+
+
+def test_twice_is_once():
+    nc.install()
+    names = nc.installed_names()
+    nc.install()
+    assert nc.installed_names() == names
+    nc.uninstall()
+    assert nc.installed_names() == ()
+    nc.uninstall()
+
+
+def test_a_block_inside_another_leaves_the_outer_one_alone():
+    with nc.installed():
+        names = nc.installed_names()
+        with nc.installed():
+            pass
+        assert nc.installed_names() == names
+    assert nc.installed_names() == ()
+    nc.install()
+    with nc.installed():
+        pass
+    assert nc.installed_names() == names
+
+
+def test_a_block_uninstalls_also_when_its_body_raises():
+    with pytest.raises(KeyError), nc.installed():
+        raise KeyError
+    assert nc.installed_names() == ()
+
+
+def test_many_threads_install_once():
+    before = look()
+    threads = [threading.Thread(target=nc.install) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    names = nc.installed_names()
+    assert len(names) == len(set(names))
+    nc.uninstall()
+    assert not [d for d in differences(before, look()) if isinstance(d, tuple)]
+
+
+def test_a_variable_has_the_methods_of_the_newest_release():
+    with nc.installed():
+        weight = native.Param(jnp.arange(3.0), unit="m")
+        assert weight.get_value().tolist() == [0, 1, 2]
+        weight.set_value(jnp.ones(3))
+        weight.set_value(5.0, index=1)
+        assert weight[...].tolist() == [1, 5, 1]
+        assert weight[1] == 5
+        assert weight.get_raw_value().shape == weight.shape == (3,)
+        assert (weight + 1).tolist() == (1 + weight).tolist() == [2, 6, 2]
+        assert weight.get_metadata("unit") == "m"
+        assert weight.has_metadata("unit")
+        weight.set_metadata("unit", "s")
+        weight.set_metadata(of="rest")
+        assert nc.get_metadata(weight) == {"unit": "s", "of": "rest"}
+        weight.del_metadata("of")
+        assert nc.get_metadata(weight) == {"unit": "s"}
+        assert weight.copy(jnp.zeros(2)).shape == (2,)
+        assert nc.get_metadata(weight.copy(unit="kg")) == {"unit": "kg"}
+        assert nc.get_metadata(weight) == {"unit": "s"}
+        weight += 1
+        assert isinstance(weight, native.Param)
+        assert weight[...].tolist() == [2, 6, 2]
+
+
+def test_a_leaf_of_a_state_has_them_too():
+    model = native.Linear(2, 3, rngs=native.Rngs(0))
+    before = np.asarray(nc.get_value(nc.variables(model)["kernel",]))
+    with nc.installed():
+        leaf = nc.to_flat_state(nc.state(model))["kernel",]
+        assert np.array_equal(leaf.get_value(), before)
+        assert np.array_equal(leaf[...], before)
+        leaf.set_value(leaf.get_value() * 2)
+        assert np.array_equal(leaf.get_value(), before * 2)
+    assert np.array_equal(nc.get_value(nc.variables(model)["kernel",]), before)
+
+
+def test_an_item_is_assigned_where_jax_refuses_it():
+    if native.__name__ == "flax.experimental.nnx":
+        return  # covered above: there is no assignment at all
+    with nc.installed():
+        weight = native.Param(jnp.zeros(3))
+        weight[0] = 2.0
+        assert weight.get_value().tolist() == [2, 0, 0]
+
+
+def test_plain_lists_of_modules_are_taken_everywhere():
+    with nc.installed():
+
+        class Blocks(native.Module):
+            def __init__(self, rngs):
+                self.layers = [native.Linear(2, 2, rngs=rngs)]
+                self.layers.append(native.Linear(2, 2, rngs=rngs))
+
+        if nc.revision.startswith("methods"):
+            return  # no container holds Modules there
+        model = Blocks(native.Rngs(0))
+        assert isinstance(model.layers, list)
+        assert ("layers", 1, "kernel") in nc.to_flat_state(nc.state(model))
+
+
+def test_names_that_came_later_are_in_flax_nnx():
+    with nc.installed():
+        assert native.to_pure_dict
+        assert native.List
+        assert not [n for n in ("split", "merge", "state") if not hasattr(native, n)]
+
+
+def test_the_old_and_the_new_form_of_the_optimizer_are_taken():
+    optax = pytest.importorskip("optax")
+    if not facts.name("nnx.Optimizer").on(nc.flax_version):
+        return
+    with nc.installed():
+        model = native.Linear(2, 1, rngs=native.Rngs(0))
+        grads = native.grad(lambda m: m(jnp.ones((1, 2))).sum())(model)
+        old = native.Optimizer(model, optax.sgd(0.5))
+        before = np.asarray(nc.get_value(model.kernel))
+        old.update(grads)
+        assert np.allclose(nc.get_value(model.kernel), before - 0.5)
+        assert old.model is model
+
+
+def test_a_script_runs_with_it(tmp_path):
+    import subprocess
+
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nfrom {native.__name__.rpartition('.')[0]} import nnx\n"
+        "print(nnx.Param(2.0).get_value(), sys.argv[1:], __name__)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-m", "nnx_compat", "run"]
+    ran = subprocess.run(
+        [*command, str(script), "a", "--b"], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "2.0 ['a', '--b'] __main__\n"
+    ran = subprocess.run(
+        [*command, "-m", "script", "x"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ran.stdout == "2.0 ['x'] __main__\n", ran.stderr
+    ran = subprocess.run([*command, "no.py"], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert "instead: nnx-compat run -m no" in ran.stderr
