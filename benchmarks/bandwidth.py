@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from measure import contest, heading, write
 
 import nnx_compat as nc
+from nnx_compat.revisions import nnx
 
-nnx = nc.nnx
 pure = nc.pure
 
 

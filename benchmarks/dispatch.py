@@ -1,6 +1,7 @@
 """One training step, written once, compiled in every way that the release has.
 
     python benchmarks/dispatch.py [--leaves 30 300 3000] [--rounds N] [--json FILE]
+                                  [--only CONTENDER ...]
 
 The model is an MLP with BatchNorm and Adam. Two steps are measured: ``adam``, the whole
 training step with its compute, and ``dispatch``, a step over the same leaves that only
@@ -22,8 +23,8 @@ from measure import contest, heading, write
 
 import nnx_compat as nc
 from nnx_compat.pure._pack import can_pack
+from nnx_compat.revisions import nnx
 
-nnx = nc.nnx
 WIDTH, BATCH = 8, 8
 PER_LAYER = 14  # 4 parameters, 8 moments, 2 batch statistics
 
@@ -158,11 +159,13 @@ def _flat(step, nodes):
     return call
 
 
-def measure(step, leaves, rounds):
-    """One row a contender."""
+def measure(step, leaves, rounds, only=()):
+    """One row a contender, the limit always among them."""
     count = len(jax.tree_util.tree_leaves(nc.state(make(leaves))))
     ready, first = {}, {}
     for name, build in contenders(step, leaves):
+        if only and name not in (*only, LIMIT):
+            continue
         start = time.perf_counter()
         try:
             call = build()
@@ -196,13 +199,19 @@ def main():
     parser.add_argument("--leaves", type=int, nargs="+", default=[30, 300, 3000])
     parser.add_argument("--steps", nargs="+", default=["adam", "dispatch"])
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="CONTENDER",
+        help="besides the limit (some XLA compile 3,000 leaves for 13 minutes)",
+    )
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     rows = []
     print(heading())
     for leaves in options.leaves:
         for name in options.steps:
-            new = measure(globals()[name], leaves, options.rounds)
+            new = measure(globals()[name], leaves, options.rounds, options.only)
             rows += new
             print(f"{name}, {new[0]['leaves']} leaves: times the limit, microseconds")
             for row in new:

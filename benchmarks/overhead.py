@@ -20,8 +20,7 @@ import jax.numpy as jnp
 from measure import Times, contest, heading, write
 
 import nnx_compat as nc
-
-nnx = nc.nnx
+from nnx_compat.revisions import nnx
 
 
 class Wide(nnx.Module):

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 import nnx_compat as nc
 from nnx_compat import facts
+from nnx_compat.revisions import nnx
 
-nnx = nc.nnx
 HAS = {b.id: b.holds(nc.flax_version) for b in facts.behaviours()}
 
 

@@ -20,8 +20,8 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import facts
+from nnx_compat.revisions import nnx
 
-nnx = nc.nnx
 PROBES = {}
 METHODS = not hasattr(nnx, "split")
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import nnx_compat as nc
+from nnx_compat.revisions import nnx
 
 from .models import (
     CALLED,
@@ -23,7 +24,6 @@ from .models import (
     snapshot,
 )
 
-nnx = nc.nnx
 each_node = pytest.mark.parametrize("kind", NODES)
 
 

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 import nnx_compat as nc
+from nnx_compat.revisions import nnx
 
 from . import weights
 from .models import HAS
-
-nnx = nc.nnx
 
 #: First four weights from seed 0, as the bits of the float32 on the newest pair.
 GOLDEN = {

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnx_compat as nc
+from nnx_compat.revisions import nnx
 
 from .models import Custom, snapshot
 
-nnx = nc.nnx
 KINDS = (nnx.Param, nnx.BatchStat, Custom)
 DTYPES = (jnp.float32, jnp.int32, jnp.bfloat16)
 

@@ -12,6 +12,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import pure
+from nnx_compat.revisions import nnx
 
 from .models import (
     HAS,
@@ -27,7 +28,6 @@ from .models import (
     unkeyed,
 )
 
-nnx = nc.nnx
 each_node = pytest.mark.parametrize("kind", NODES)
 
 #: Every function of the toolkit that gives a model, as it is called on one.

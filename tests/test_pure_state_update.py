@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnx_compat as nc
+from nnx_compat.revisions import nnx
 
-nnx = nc.nnx
 X = jnp.arange(1.0, 4.0)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, facts, revisions
+from nnx_compat.revisions import nnx
 
 SOURCE = Path(nc.__file__).parent.parent
 
@@ -53,7 +54,7 @@ def test_the_installed_release_has_the_revision_of_the_facts():
 
 def test_probing_finds_the_revision_that_the_facts_name():
     matching = [
-        r.name for r in facts.revisions() if revisions.load(r.name).matches(nc.nnx)
+        r.name for r in facts.revisions() if revisions.load(r.name).matches(nnx)
     ]
     assert matching == [nc.revision]
 
@@ -64,12 +65,12 @@ def test_a_build_whose_version_proves_nothing_is_probed(suffix):
     for release in ("0.8.0", "0.9.0", "0.12.8"):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            chosen = revisions.choose(nc.nnx, release + suffix)
+            chosen = revisions.choose(nnx, release + suffix)
         assert chosen.name == nc.revision
 
 
 def test_a_version_string_that_is_none_is_probed():
-    assert revisions.choose(nc.nnx, "unknown").name == nc.revision
+    assert revisions.choose(nnx, "unknown").name == nc.revision
 
 
 def test_a_checkout_that_states_a_release_is_probed(tmp_path):
@@ -106,7 +107,7 @@ def test_a_release_newer_than_all_gets_the_newest_revision_and_one_warning():
     with pytest.warns(
         errors.UntestedFlaxWarning, match=r"flax 99\.0\.0 is newer"
     ) as caught:
-        chosen = revisions.choose(nc.nnx, "99.0.0")
+        chosen = revisions.choose(nnx, "99.0.0")
     assert chosen.name == facts.revisions()[-1].name
     assert len(caught) == 1
 
@@ -191,23 +192,23 @@ def test_nothing_of_ours_warns():
     warnings.simplefilter("error", DeprecationWarning)
     import nnx_compat as nc
     import jax.numpy as jnp, jax
-    class Model(nc.nnx.Module):
+    class Model(nnx.Module):
         def __init__(self, rngs):
-            self.linear = nc.nnx.Linear(3, 2, rngs=rngs)
-            self.norm = nc.nnx.BatchNorm(2, use_running_average=False, rngs=rngs)
+            self.linear = nnx.Linear(3, 2, rngs=rngs)
+            self.norm = nnx.BatchNorm(2, use_running_average=False, rngs=rngs)
         def __call__(self, x):
             return self.norm(self.linear(x))
-    model = Model(nc.nnx.Rngs(0))
-    graphdef, params, rest = nc.split(model, nc.nnx.Param, ...)
+    model = Model(nnx.Rngs(0))
+    graphdef, params, rest = nc.split(model, nnx.Param, ...)
     nc.merge(graphdef, params, rest)(jnp.ones((2, 3)))
     for v in nc.variables(model).values():
         nc.set_value(v, nc.get_value(v)); nc.set_metadata(v, a=1); nc.get_metadata(v)
     state = nc.state(model)
     nc.from_pure_dict(state, nc.to_pure_dict(state))
-    nc.merge_state(*nc.split_state(state, nc.nnx.Param, ...))
+    nc.merge_state(*nc.split_state(state, nnx.Param, ...))
     nc.map_state(lambda p, leaf: nc.get_value(leaf), state)
     nc.update(model, state); nc.clone(model); list(nc.iter_modules(model))
-    nc.pop(model, nc.nnx.BatchStat)
+    nc.pop(model, nnx.BatchStat)
     nc.pure_state_update(0, jnp.ones(3), 2, 2.0)
     print("quiet")
     """
@@ -283,5 +284,5 @@ def test_broken_plug_ins_are_named_and_skipped(tmp_path):
 
 
 def test_the_namespace_is_the_native_one():
-    assert isinstance(nc.nnx, types.ModuleType)
-    assert nc.nnx.__name__ in ("flax.nnx", "flax.experimental.nnx")
+    assert isinstance(nnx, types.ModuleType)
+    assert nnx.__name__ in ("flax.nnx", "flax.experimental.nnx")

@@ -9,8 +9,8 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import facts
+from nnx_compat.revisions import nnx
 
-nnx = nc.nnx
 HERE = [
     s
     for s in facts.spellings()

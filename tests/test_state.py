@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 import nnx_compat as nc
+from nnx_compat.revisions import nnx
 
 from .models import HAS, Bare, Custom, Nested, snapshot
-
-nnx = nc.nnx
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat.pure._pack import can_pack
+from nnx_compat.revisions import nnx
 
 from .models import HAS, Bare, Counter, Custom, on_eight_devices, snapshot, unkeyed
 
-nnx = nc.nnx
 X = jnp.arange(12.0).reshape(4, 3) / 10
 Y = jnp.ones((4, 2))
 
@@ -514,8 +514,8 @@ def test_on_a_mesh_shardings_stay_and_nothing_is_gathered():
     code = """
 import jax, jax.numpy as jnp, numpy as np
 import nnx_compat as nc
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 nnx = nc.nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
 
 class Net(nnx.Module):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import nnx_compat as nc
+from nnx_compat.revisions import nnx
 
 from .models import Bare, Custom, Nested
-
-nnx = nc.nnx
 
 
 def both():

@@ -12,7 +12,7 @@ import nnx_compat as nc
 
 def layers():
     """Constructors of the layers that the installed release has, by name."""
-    nnx = nc.nnx
+    from nnx_compat.revisions import nnx
 
     def rngs():
         return nnx.Rngs(0)

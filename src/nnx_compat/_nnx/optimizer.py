@@ -9,6 +9,7 @@ This file is also what ``nnx.optimizer`` is where the native module has the olde
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import weakref
 from collections.abc import Callable, Mapping
@@ -32,7 +33,16 @@ from ..functional import (
     stored,
 )
 from ..revisions import bound, flax_version, nnx
-from .fields import read, warn_removed, write
+from .fields import (
+    Node,
+    held,
+    held_leaves,
+    hold,
+    pytree_attribute,
+    read,
+    warn_removed,
+    write,
+)
 from .parameters import drop
 
 __all__ = [
@@ -45,9 +55,8 @@ __all__ = [
 ]
 
 _native: Any = getattr(nnx, "optimizer", None)
-_Node: Any = getattr(nnx, "Optimizer", nnx.Module)
+_Base: Any = getattr(nnx, "Optimizer", Node)
 _MISSING: Any = object()
-
 
 # -- the Variables ------------------------------------------------------------------
 
@@ -95,10 +104,8 @@ _models: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDicti
 
 
 def _remember(optimizer: Any, model: Any) -> None:
-    try:
+    with contextlib.suppress(TypeError):  # a tuple has no weak references
         _models[optimizer] = weakref.ref(model)
-    except TypeError:  # a tuple of models, which has no weak references
-        pass
 
 
 def _recall(optimizer: Any) -> Any:
@@ -119,7 +126,7 @@ _OLD_CONSTRUCTOR = (
 # -- the optimizer ------------------------------------------------------------------
 
 
-class Optimizer(_Node):  # type: ignore[misc]
+class Optimizer(_Base):  # type: ignore[misc]
     """Steps of an optax gradient transformation over the parameters of a model.
 
     Args:
@@ -136,8 +143,8 @@ class Optimizer(_Node):  # type: ignore[misc]
 
     Two spellings of older releases are taken with a ``RemovedNameWarning``:
     ``Optimizer(model, tx)`` makes a ``ModelAndOptimizer``, and ``update(grads)`` finds
-    the model that the optimizer was made for. Inside ``nnx.jit`` and after ``split`` and
-    ``merge`` it cannot, and says so.
+    the model that the optimizer was made for. Inside ``nnx.jit`` and after ``merge`` it
+    cannot, and says so.
 
     Example:
         >>> import optax
@@ -150,6 +157,8 @@ class Optimizer(_Node):  # type: ignore[misc]
         >>> bool(loss(model) < before)
         True
     """
+
+    opt_state: Any = pytree_attribute()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # merge and unpickling make an empty object first, without arguments
@@ -184,7 +193,7 @@ class Optimizer(_Node):  # type: ignore[misc]
             )
         self.step = OptState(jnp.array(0, dtype=jnp.uint32))
         self.tx = tx
-        self.opt_state = to_opt_state(tx.init(_trained(model, wrt)))
+        hold(self, "opt_state", to_opt_state(tx.init(held(_trained(model, wrt)))))
         self.wrt = wrt
         _remember(self, model)
 
@@ -206,7 +215,9 @@ class Optimizer(_Node):  # type: ignore[misc]
         )
         return model
 
-    def update(self, model: Any = _MISSING, grads: Any = _MISSING, **kwargs: Any) -> Any:
+    def update(
+        self, model: Any = _MISSING, grads: Any = _MISSING, **kwargs: Any
+    ) -> Any:
         """Change the model's parameters and the state of the optimizer by one step.
 
         Args:
@@ -216,20 +227,21 @@ class Optimizer(_Node):  # type: ignore[misc]
             **kwargs: passed to ``tx.update``, Variables as their values.
 
         Returns:
-            What was added to the parameters: a State of arrays.
+            What was added to the parameters: a State of arrays, or nested dicts on the
+            first releases, whose State cannot show arrays.
 
         Raises:
             StateStructureError: ``grads`` lacks parameters, or has others, or a shape
                 is not that of its parameter; nothing has changed then.
 
         Example:
-            >>> import optax
+            >>> import nnx_compat, optax
             >>> from nnx_compat import nnx
             >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
             >>> optimizer = nnx.Optimizer(model, optax.sgd(0.5), wrt=nnx.Param)
-            >>> grads = {"bias": jnp.ones(3), "kernel": jnp.zeros((2, 3))}
-            >>> updates = optimizer.update(model, grads)
-            >>> updates["bias"].tolist()
+            >>> loss = lambda model: model(jnp.zeros((1, 2))).sum()
+            >>> _ = optimizer.update(model, nnx.grad(loss)(model))
+            >>> nnx_compat.to_pure_dict(nnx_compat.state(model))["bias"].tolist()
             [-0.5, -0.5, -0.5]
         """
         if model is _MISSING or grads is _MISSING:
@@ -248,7 +260,8 @@ class ModelAndOptimizer(Optimizer):
     Example:
         >>> import optax
         >>> from nnx_compat import nnx
-        >>> both = nnx.ModelAndOptimizer(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), optax.sgd(1))
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> both = nnx.ModelAndOptimizer(model, optax.sgd(1))
         >>> loss = lambda model: (model(jnp.ones((1, 2))) ** 2).mean()
         >>> _ = both.update(nnx.grad(loss)(both.model))
         >>> type(both.model).__name__
@@ -259,7 +272,7 @@ class ModelAndOptimizer(Optimizer):
         super().__init__(model, tx, wrt=wrt)
         self.model = model
 
-    def update(self, grads: Any, **kwargs: Any) -> Any:
+    def update(self, grads: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Change the model and the state of the optimizer by one step.
 
         Args:
@@ -278,9 +291,11 @@ class ModelAndOptimizer(Optimizer):
             >>> both = nnx.ModelAndOptimizer(
             ...     nnx.Linear(2, 3, use_bias=False, rngs=nnx.Rngs(0)), optax.sgd(1)
             ... )
-            >>> _ = both.update({"kernel": jnp.ones((2, 3))})
-            >>> int(both.step + 0)
-            1
+            >>> loss = lambda model: model(jnp.ones((1, 2))).sum()
+            >>> before = loss(both.model)
+            >>> _ = both.update(nnx.grad(loss)(both.model))
+            >>> bool(loss(both.model) < before)
+            True
         """
         return _step(self, vars(self)["model"], grads, kwargs)
 
@@ -325,31 +340,29 @@ def _refuse(found: str) -> NoReturn:
 
 
 def _step(optimizer: Any, model: Any, grads: Any, kwargs: Mapping[str, Any]) -> Any:
-    """optax sees arrays only, in States without Variables."""
-    params = bound.flatten(_trained(model, optimizer.wrt))
+    """Optax sees arrays only, in States without Variables."""
+    params = _trained(model, optimizer.wrt)
     fitted = _gradients(grads, params, optimizer.wrt)
-    arrays = _arrays(params)
-    held, tree = jax.tree_util.tree_flatten(optimizer.opt_state, is_leaf=is_variable)
+    arrays = held({path: stored(leaf) for path, leaf in params.items()})
+    kept, tree = jax.tree_util.tree_flatten(optimizer.opt_state, is_leaf=is_variable)
     updates, opt_state = optimizer.tx.update(
-        bound.unflatten(fitted),
-        tree.unflatten(map(stored, held)),
-        arrays,
-        **_pure(kwargs, params),
+        held(fitted), tree.unflatten(map(stored, kept)), arrays, **_pure(kwargs, params)
     )
-    new = bound.flatten(optax.apply_updates(arrays, updates))
+    new = held_leaves(optax.apply_updates(arrays, updates))
     # A leaf of the old state may stand for a whole subtree (optax.MaskedNode).
     values = tree.flatten_up_to(opt_state)
     _write(model, params, new)
-    for variable, value in zip(held, values, strict=True):
+    for variable, value in zip(kept, values, strict=True):
         bound.write(variable, value)
     write(optimizer, "step", read(optimizer, "step") + 1)
     return updates
 
 
-def _trained(model: Any, wrt: Any) -> Any:
-    if isinstance(model, nnx.State):
-        return filter_state(model, wrt)
-    return state(model, wrt)
+def _trained(model: Any, wrt: Any) -> dict[Path, Any]:
+    chosen = filter_state if isinstance(model, nnx.State) else state
+    found = bound.flatten(chosen(model, wrt))
+    # An absent bias is a Param that holds None, on older releases.
+    return {path: leaf for path, leaf in found.items() if stored(leaf) is not None}
 
 
 def _write(model: Any, params: Mapping[Path, Any], new: Mapping[Path, Any]) -> None:
@@ -366,10 +379,6 @@ def _with_value(leaf: Any, value: Any) -> Any:
     return bound.with_value(leaf, value) if is_variable(leaf) else value
 
 
-def _arrays(params: Mapping[Path, Any]) -> Any:
-    return bound.unflatten({path: stored(leaf) for path, leaf in params.items()})
-
-
 def _gradients(grads: Any, params: Mapping[Path, Any], wrt: Any) -> dict[Path, Any]:
     """The value of each gradient, in the order of the parameters, checked."""
     if isinstance(grads, nnx.Module):
@@ -381,7 +390,8 @@ def _gradients(grads: Any, params: Mapping[Path, Any], wrt: Any) -> dict[Path, A
     for path, leaf in flat.items():
         value = stored(leaf)
         if path not in params:  # a gradient that wrt leaves out is not used
-            if not is_variable(leaf) or chosen(path, leaf):
+            wanted = value is not None and chosen(path, leaf)
+            if not is_variable(leaf) or wanted:
                 problems.append(f"{show(path)}: not one of the parameters")
             continue
         was, now = jnp.shape(stored(params[path])), jnp.shape(value)
@@ -390,7 +400,8 @@ def _gradients(grads: Any, params: Mapping[Path, Any], wrt: Any) -> dict[Path, A
         fitted[path] = value
     if problems:
         raise StateStructureError(
-            f"Optimizer.update: the gradients do not fit the model{listed(problems)}\n ",
+            "Optimizer.update: the gradients do not fit the model"
+            f"{listed(problems)}\n ",
             instead="gradients of the same filter, nnx.grad(loss, "
             "argnums=nnx.DiffState(0, wrt))(model)",
         )
@@ -400,11 +411,16 @@ def _gradients(grads: Any, params: Mapping[Path, Any], wrt: Any) -> dict[Path, A
 def _pure(kwargs: Mapping[str, Any], params: Mapping[Path, Any]) -> dict[str, Any]:
     """Arguments for ``tx.update``, without Variables, States around arrays."""
     return {
-        name: _with_variables(value, params)
-        if callable(value)
-        else jax.tree_util.tree_map(stored, value, is_leaf=is_variable)
+        name: _with_variables(value, params) if callable(value) else _values(value)
         for name, value in kwargs.items()
     }
+
+
+def _values(tree: Any) -> Any:
+    if isinstance(tree, nnx.State):
+        leaves = bound.flatten(tree)
+        return held({p: stored(v) for p, v in leaves.items() if stored(v) is not None})
+    return jax.tree_util.tree_map(stored, tree, is_leaf=is_variable)
 
 
 def _with_variables(
@@ -421,13 +437,11 @@ def _with_variables(
         return fn(*map(typed, args), **kwargs)
 
     def typed(value: Any) -> Any:
-        if not isinstance(value, nnx.State):
+        if not isinstance(value, (nnx.State, dict)):
             return value
-        flat = bound.flatten(value)
+        flat = held_leaves(value)
         if flat.keys() != params.keys():
             return value
         return bound.unflatten({p: _with_value(params[p], v) for p, v in flat.items()})
 
     return call
-
-
