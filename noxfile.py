@@ -204,13 +204,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def render(session: nox.Session) -> None:
-    """Render compat_matrix.md from the results; ``-- --check`` compares only."""
+    """Render compat_matrix.md and nnx.pyi; ``-- --check`` compares only."""
     session.install("packaging")
     what = "--check" if "--check" in session.posargs else "--write"
     session.run(
         "python", "-m", "nnx_compat.matrix.render", what, "compat_matrix.md",
         env=environments.source_on_path(),
     )  # fmt: skip
+    session.run("python", "tools/stub.py", what)
 
 
 @nox.session(venv_backend="none")

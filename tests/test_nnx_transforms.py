@@ -364,6 +364,8 @@ def test_loops_bring_the_callers_modules_up_to_date():
     assert same is counter and int(x) == 5 and count(counter) == 5.0
     same = nnx.fori_loop(0, 3, lambda i, c: (c.add(1.0), c)[1], counter)
     assert same is counter and count(counter) == 8.0
+    twice = nnx.fori_loop(0, 2, lambda i, c: (c[0].add(1.0), c)[1], [counter, counter])
+    assert twice[0] is twice[1] is counter and count(counter) == 10.0
 
 
 # -- compilation --------------------------------------------------------------------

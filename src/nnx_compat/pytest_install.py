@@ -2,11 +2,14 @@
 
 import nnx_compat
 
-nnx_compat.install()
+
+def pytest_load_initial_conftests() -> None:
+    """Before any file of the suite is imported, its conftest.py included."""
+    nnx_compat.install()
 
 
 def pytest_report_header() -> str:
-    """Say so, with what was added."""
+    """Say so, with how much was added."""
     added = len(nnx_compat.installed_names())
     return (
         f"nnx-compat: install() added {added} names to flax {nnx_compat.flax_version}"

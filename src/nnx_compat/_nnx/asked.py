@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import jax
 
+from .. import facts
 from ..errors import ArgumentTypeError, ArgumentValueError, RefusedArgumentError
 from ..functional import show
 from ..revisions import flax_version, nnx
@@ -28,6 +29,11 @@ class _Missing:
 
 #: Stands for the function where a transform is used as a decorator with arguments.
 LATER: Any = _Missing()
+
+
+def native(name: str) -> bool:
+    """Whether the installed Flax has a name, before ``install()`` as after."""
+    return facts.name(f"nnx.{name}").on(flax_version)
 
 
 def decorator(transform: Callable[..., Any], options: dict[str, Any]) -> Any:

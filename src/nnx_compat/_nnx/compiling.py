@@ -31,7 +31,7 @@ __all__ = [
     "remat",
 ]
 
-_NATIVE_JIT = hasattr(nnx, "StateSharding")
+_NATIVE_JIT = asked.native("StateSharding")
 
 
 def jit(
@@ -559,7 +559,7 @@ def checkify(
     """
     f = asked.free_function("checkify", f)
     asked.modes("checkify", graph=graph, graph_updates=graph_updates)
-    if hasattr(nnx, "checkify"):
+    if asked.native("checkify"):
         return nnx.checkify(f, errors)
 
     @functools.wraps(f)
@@ -610,7 +610,7 @@ def eval_shape(
     """
     f = asked.free_function("eval_shape", f)
     asked.modes("eval_shape", graph=graph, graph_updates=graph_updates)
-    if hasattr(nnx, "eval_shape"):
+    if asked.native("eval_shape"):
         return nnx.eval_shape(f, *args, **kwargs)
     layout = Layout((args, kwargs))
     outs: list[Layout] = []

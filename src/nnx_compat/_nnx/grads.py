@@ -28,7 +28,7 @@ from .prefixes import DiffState as _DiffState
 __all__ = ["custom_vjp", "grad", "jvp", "value_and_grad", "vjp"]
 
 DiffState: Any = getattr(nnx, "DiffState", _DiffState)
-_NATIVE = hasattr(nnx, "DiffState")
+_NATIVE = asked.native("DiffState")
 _NO_WRT: Any = object()
 _NOTHING: Any = object()
 
@@ -528,7 +528,7 @@ def custom_vjp(
 
 
 #: The first one takes only Modules.
-_NATIVE_CUSTOM = hasattr(nnx, "switch")
+_NATIVE_CUSTOM = asked.native("switch")
 
 
 class _CustomVjp:

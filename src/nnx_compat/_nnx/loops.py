@@ -35,7 +35,7 @@ from .prefixes import Carry as _Carry
 __all__ = ["cond", "fori_loop", "scan", "switch", "while_loop"]
 
 Carry: Any = getattr(nnx, "Carry", _Carry)
-_HAS_CARRY = hasattr(nnx, "Carry")
+_HAS_CARRY = asked.native("Carry")
 #: The first scan with a Carry has none in the output, where it is always the first.
 _NATIVE_SCAN = _HAS_CARRY and not isinstance(
     inspect.signature(nnx.scan).parameters["out_axes"].default, int
@@ -254,13 +254,12 @@ class _Body:
         inside = Inside(self.layout, arrays)
         out = self.f(*before, inside.tree)
         after = Layout(out)
-        mine = {id(value): i for i, value in enumerate(inside.nodes)}
-        origins = [mine.get(id(node)) for node in after.nodes]
-        if not self.layout.fits(after) or origins != list(range(len(inside.nodes))):
+        same = list(map(id, after.nodes)) == list(map(id, inside.nodes))
+        if not self.layout.fits(after) or not same:
             raise StateStructureError(
                 f"the body of nnx.{self.name} returns a value of another structure "
                 f"than it was given: {after.treedef} for {self.layout.treedef}"
-                + (", with other Modules or Variables in it" if origins else ""),
+                + (", with other Modules or Variables in it" if not same else ""),
                 instead="the Modules it was given, with the same attributes",
             )
         return [jax.numpy.asarray(array) for array in after.arrays]

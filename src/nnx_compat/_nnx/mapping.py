@@ -36,7 +36,7 @@ from .lifting import (
 
 __all__ = ["pmap", "shard_map", "transform_metadata", "vmap"]
 
-_NATIVE = hasattr(nnx, "StateAxes")
+_NATIVE = asked.native("StateAxes")
 
 
 def vmap(
@@ -182,7 +182,7 @@ def natively(
     old: dict[str, Any],
 ) -> Any:
     """The native transform; what was left at its default, with the native default."""
-    native = getattr(nnx, name, None)
+    native = getattr(nnx, name) if asked.native(name) else None
     known = inspect.signature(native).parameters if native else {}
     unknown = [key for key in old if key not in known]
     if native is None or unknown:

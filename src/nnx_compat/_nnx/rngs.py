@@ -156,10 +156,9 @@ class RngStream(_Samplers, _NativeStream, metaclass=_StreamMeta):  # type: ignor
     def __call__(self) -> Any:
         try:
             return super().__call__()
-        except TraceContextError:
-            raise TraceContextError(
-                "Cannot mutate RngCount from a different trace level"
-            ) from None
+        except TraceContextError as error:
+            text = "Cannot mutate RngCount from a different trace level"
+            raise TraceContextError(_worded(text, error)) from None
 
     def split(self, k: Shape) -> RngStream:
         """A stream of an array of keys, made of the next key.
@@ -184,6 +183,12 @@ class RngStream(_Samplers, _NativeStream, metaclass=_StreamMeta):  # type: ignor
             k: how many, or a shape to put before that of the key.
         """
         return broadcast_stream(self, k)
+
+
+def _worded(text: str, error: Exception) -> str:
+    """The words of today for an error, and behind them those of the release."""
+    native = str(error.args[0])
+    return native if text in native else f"{text}: {native}"
 
 
 def _key(value: Any) -> Any:
@@ -254,12 +259,13 @@ class Rngs(_Samplers, _NativeRngs, metaclass=_RngsMeta):  # type: ignore[misc]
             setattr(self, name, RngStream(key, tag=name))
 
     def _get_stream(self, name: str, error_type: type[Exception]) -> Any:
-        streams = vars(self)
-        if name in streams:
-            return streams[name]
-        if "default" in streams and not (name[:2] == "__" == name[-2:]):
-            return streams["default"]
-        raise error_type(f"No RngStream named '{name}' found in Rngs.")
+        if name[:2] == "__" == name[-2:]:
+            raise error_type(name)  # Python asks for such names, and means no stream
+        try:
+            return super()._get_stream(name, error_type)
+        except error_type as error:
+            text = f"No RngStream named '{name}' found in Rngs"
+            raise error_type(_worded(text, error)) from None
 
     def items(self) -> Any:
         """Pairs of a name and its stream."""
