@@ -9,199 +9,11 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from functools import cache
 from typing import Any
 
 from .. import facts
 from ..errors import RefusedNameError, RemovedNameWarning
 from ..revisions import flax_version, nnx
-
-#: The table of contents: which file here builds which names.
-PLACES: dict[str, tuple[str, ...]] = {
-    "compiling": (
-        "cached_partial",
-        "checkify",
-        "eval_shape",
-        "jit",
-        "jit_partial",
-        "make_jaxpr",
-        "remat",
-    ),
-    "grads": ("custom_vjp", "grad", "jvp", "value_and_grad", "vjp"),
-    "loops": ("cond", "fori_loop", "scan", "switch", "while_loop"),
-    "mapping": ("pmap", "shard_map", "transform_metadata", "vmap"),
-    "prefixes": ("Carry", "DiffState", "StateAxes", "StateSharding"),
-    "filters": (
-        "All",
-        "Any",
-        "Everything",
-        "Not",
-        "Nothing",
-        "OfType",
-        "PathContains",
-        "WithTag",
-    ),
-    "rngs": ("RngStream", "Rngs"),
-    "streams": (
-        "ForkStates",
-        "fork",
-        "fork_rngs",
-        "reseed",
-        "restore_rngs",
-        "split_rngs",
-        "with_rngs",
-    ),
-    "states": (
-        "FlatState",
-        "filter_state",
-        "from_flat_state",
-        "map_state",
-        "merge_state",
-        "replace_by_pure_dict",
-        "restore_int_paths",
-        "split_state",
-        "to_flat_state",
-        "to_pure_dict",
-    ),
-    "variables": (
-        "LoRAParam",
-        "Perturbation",
-        "Rng",
-        "RngCount",
-        "RngKey",
-        "RngState",
-        "TraceContextError",
-        "VariableState",
-        "identity",
-        "register_variable_name",
-        "register_variable_name_type_pair",
-        "variable_name_from_type",
-        "variable_type_from_name",
-    ),
-    "metadata": (
-        "VariableMetadata",
-        "logical_axis_rules",
-        "with_metadata",
-        "with_partitioning",
-        "with_sharding_constraint",
-    ),
-    "settings": ("use_eager_sharding", "using_eager_sharding", "var_defaults"),
-    "attention": ("RoPE", "dot_product_attention_with_rope"),
-    "layers": ("ConvTranspose", "Einsum", "PReLU"),
-    "lora": ("LoRA", "LoRALinear"),
-    "norms": ("GroupNorm", "InstanceNorm", "RMSNorm", "SpectralNorm", "WeightNorm"),
-    "recurrent": (
-        "Bidirectional",
-        "GRUCell",
-        "LSTMCell",
-        "OptimizedLSTMCell",
-        "RNN",
-        "RNNCellBase",
-        "SimpleCell",
-    ),
-    "ema": ("EMA",),
-    "metrics": ("Metric", "MultiMetric", "metrics"),
-    "optimizer": (
-        "ModelAndOptimizer",
-        "OptArray",
-        "OptState",
-        "OptVariable",
-        "Optimizer",
-        "optimizer",
-    ),
-    "train_state": ("TrainState",),
-    "attributes": (
-        "Object",
-        "Pytree",
-        "Static",
-        "check_pytree",
-        "data",
-        "dataclass",
-        "has_data",
-        "is_data",
-        "is_data_type",
-        "register_data_type",
-        "static",
-    ),
-    "containers": ("Dict", "List", "Sequence", "Sequential"),
-    "graph": (
-        "GraphState",
-        "PureState",
-        "abstract_with_sharding",
-        "as_abstract",
-        "as_pure",
-        "call",
-        "clone",
-        "display",
-        "find_duplicates",
-        "flatten",
-        "get_abstract_model",
-        "graphdef",
-        "iter_children",
-        "iter_graph",
-        "iter_module_children",
-        "iter_modules",
-        "map",
-        "merge",
-        "merge_context",
-        "pop",
-        "pure",
-        "recursive_map",
-        "set_graph_mode",
-        "set_graph_updates",
-        "set_metadata",
-        "split",
-        "state",
-        "unflatten",
-        "unpack",
-        "update",
-        "variables",
-        "vars_as",
-        "with_vars",
-    ),
-    "modes": (
-        "capture",
-        "eval_mode",
-        "set_mode",
-        "set_mode_info",
-        "train_mode",
-        "view",
-        "view_info",
-        "with_attributes",
-    ),
-    "paths": (
-        "bridge",
-        "compat",
-        "compatibility",
-        "errors",
-        "filterlib",
-        "graph",
-        "graph_utils",
-        "graphlib",
-        "helpers",
-        "module",
-        "nn",
-        "nnx",
-        "object",
-        "proxy_caller",
-        "pytreelib",
-        "reprlib",
-        "rnglib",
-        "spmd",
-        "statelib",
-        "tracers",
-        "training",
-        "transforms",
-        "variablelib",
-        "visualization",
-        "wrappers",
-    ),
-}
-
-
-@cache
-def _place(name: str) -> str | None:
-    return next((place for place, names in PLACES.items() if name in names), None)
 
 
 def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
@@ -240,7 +52,7 @@ def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
 
 
 def _find(name: str, *, replaced: bool) -> Any:
-    place = _place(name)
+    place = facts.backports().get(name)
     if not replaced or place is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -290,7 +102,7 @@ def public() -> list[str]:
     newest = facts.releases()[-1].version
     here = {name for name in vars(nnx) if not name.startswith("_")}
     known = [path[4:] for path in facts.names() if path.count(".") == 1]
-    backported = {name for names in PLACES.values() for name in names}
+    backported = facts.backports()
     for name in known:
         row = facts.treatment(f"nnx.{name}", flax_version)
         if row and row.treatment in ("refused", "deprecated"):

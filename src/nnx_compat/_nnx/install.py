@@ -166,12 +166,11 @@ def _mended(name: str) -> bool:
 
 
 def _names() -> Iterator[tuple[Any, str, Any]]:
-    from . import PLACES, resolve
+    from . import resolve
 
-    for names in PLACES.values():
-        for name in names:
-            if name in vars(nnx) and not _mended(f"nnx.{name}"):
-                continue
-            row = facts.treatment(f"nnx.{name}", flax_version)
-            if row is None or row.treatment != "refused":
-                yield nnx, name, resolve(name, warn=False)[0]
+    for name in facts.backports():
+        if name in vars(nnx) and not _mended(f"nnx.{name}"):
+            continue
+        row = facts.treatment(f"nnx.{name}", flax_version)
+        if row is None or row.treatment != "refused":
+            yield nnx, name, resolve(name, warn=False)[0]

@@ -79,9 +79,7 @@ def drop(name: str, parameter: facts.Parameter, value: Any) -> None:
     """
     if value is None:
         value = _stacks.current(parameter.name)
-    neutral = any(
-        value is v or (v is not True and value == v) for v in parameter.neutral
-    )
+    neutral = value is None or any(value is v for v in parameter.neutral)
     if not neutral:
         since = facts.name(f"nnx.{name}").parameters[parameter.name][-1].first
         raise RefusedArgumentError(
@@ -159,8 +157,8 @@ def _signature(
     signature = inspect.signature(native)
     kept = list(signature.parameters.values())
     added = [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=row.neutral[0])
-        for key, row in missing.items()
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for key in missing
     ]
     at = next(
         (i for i, p in enumerate(kept) if p.kind is inspect.Parameter.VAR_KEYWORD),

@@ -16,7 +16,7 @@ from typing import Any
 import flax.errors
 
 from .. import facts, revisions
-from . import PLACES, resolve
+from . import resolve
 
 __all__ = [
     "bridge",
@@ -112,7 +112,7 @@ def _home(names: tuple[str, ...]) -> ModuleType | None:
 
 
 def _of(*places: str) -> tuple[str, ...]:
-    return tuple(name for place in places for name in PLACES.get(place, ()))
+    return tuple(name for name, at in facts.backports().items() if at in places)
 
 
 graphlib = RenamedModule("graphlib", ("graphlib", "graph", "graph_utils"), _of("graph"))

@@ -39,6 +39,7 @@ __all__ = [
     "Revision",
     "Spelling",
     "Treatment",
+    "backports",
     "behaviour",
     "behaviours",
     "companions",
@@ -50,6 +51,7 @@ __all__ = [
     "parameters",
     "release",
     "releases",
+    "resolved",
     "revisions",
     "spellings",
     "treatment",
@@ -489,6 +491,42 @@ def parameters() -> tuple[Parameter, ...]:
         Parameter(row["name"], tuple(row["neutral"]), row["why"], row["instead"])
         for row in _namespace()["parameter"]
     )
+
+
+@cache
+def backports() -> dict[str, str]:
+    """Which file of ``nnx_compat._nnx`` builds a name, by name without ``nnx.``.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.backports()["List"]
+        'containers'
+    """
+    return {
+        name: row["file"] for row in _namespace()["backport"] for name in row["names"]
+    }
+
+
+@cache
+def resolved(version: str) -> tuple[str, ...]:
+    """The public names of the newest release that the drop-in namespace has on one.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> len(facts.resolved("0.8.5")) < len(facts.resolved("0.12.12"))
+        True
+    """
+    newest = releases()[-1].version
+    found = []
+    for path in names():
+        if path.count(".") != 1 or not name(path).on(newest):
+            continue
+        row = treatment(path, version)
+        if row and row.treatment == "refused":
+            continue
+        if name(path).on(version) or path[4:] in backports():
+            found.append(path[4:])
+    return tuple(found)
 
 
 @cache
