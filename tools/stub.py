@@ -2,9 +2,9 @@
 
     python tools/stub.py --write | --check
 
-A module with ``__getattr__`` tells them nothing, so its names are written down: those of
-the newest release, from Flax where Flax has had them all along and else from the file
-that builds them. Rendered from the facts; ``nox -s render`` calls it.
+A module with ``__getattr__`` tells them nothing, so its names are written down: those
+of the newest release, from Flax where Flax has had them all along and else from the
+file that builds them. Rendered from the facts; ``nox -s render`` calls it.
 """
 
 from __future__ import annotations

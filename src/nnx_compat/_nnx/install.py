@@ -136,6 +136,7 @@ def _additions() -> Iterator[tuple[Any, str, Any]]:
     yield from _methods({(owner, name) for owner, name, _ in mended})
     yield from mended
     yield from _names()
+    yield from _paths()
 
 
 def _methods(mended: set[tuple[type, str]]) -> Iterator[tuple[type, str, Any]]:
@@ -174,3 +175,38 @@ def _names() -> Iterator[tuple[Any, str, Any]]:
         row = facts.treatment(f"nnx.{name}", flax_version)
         if row is None or row.treatment != "refused":
             yield nnx, name, resolve(name, warn=False)[0]
+
+
+#: Files of NNX by their newest name, and by the one they had before.
+_RENAMED = {
+    "graphlib": "graph",
+    "statelib": "state",
+    "variablelib": "variables",
+    "pytreelib": "object",
+}
+
+
+def _paths() -> Iterator[tuple[Any, str, Any]]:
+    """Modules of NNX under the paths they have or had on other releases."""
+    import flax
+
+    from . import resolve
+
+    own = {
+        name.removeprefix(f"{nnx.__name__}.").removeprefix("nnx."): module
+        for name, module in list(sys.modules.items())
+        if name.startswith(f"{nnx.__name__}.") and module is not None
+    }
+    for new, old in _RENAMED.items():
+        for one, other in ((new, old), (old, new)):
+            if one not in own and other in own:
+                own[one] = own[other]
+    own["nnx"] = resolve("nnx", warn=False)[0]
+    if "flax.nnx" not in sys.modules:
+        yield sys.modules, "flax.nnx", nnx
+        yield flax, "nnx", nnx
+    for root in ("flax.nnx", "flax.nnx.nnx"):
+        for name, module in own.items():
+            path = f"{root}.{name}"
+            if path not in sys.modules and path != "flax.nnx.nnx.nnx":
+                yield sys.modules, path, module

@@ -116,7 +116,7 @@ def _recall(optimizer: Any) -> Any:
 
 
 _OLD_CONSTRUCTOR = (
-    "nnx.Optimizer(model, tx) without wrt= is the spelling before flax 0.11.0; "
+    "nnx.Optimizer(model, tx) without wrt= is the spelling of old releases; "
     "nnx-compat keeps it as a ModelAndOptimizer\n"
     "  instead: nnx.Optimizer(model, tx, wrt=nnx.Param) and update(model, grads)\n"
     "  or:      nnx.ModelAndOptimizer(model, tx)"
@@ -210,7 +210,7 @@ class Optimizer(_Base):  # type: ignore[misc]
                 "  or:      nnx.ModelAndOptimizer(model, tx)"
             )
         warn_removed(
-            "Optimizer.model (before flax 0.11.0) is kept by nnx-compat only\n"
+            "Optimizer.model, of old releases, is kept by nnx-compat only\n"
             "  instead: pass the model beside the optimizer"
         )
         return model
@@ -322,7 +322,7 @@ def _old_arguments(optimizer: Optimizer, model: Any, grads: Any) -> tuple[Any, A
         )
     if "model" not in vars(optimizer):
         warn_removed(
-            "Optimizer.update(grads) is the spelling before flax 0.11.0, kept by "
+            "Optimizer.update(grads) is the spelling of old releases, kept by "
             "nnx-compat\n  instead: optimizer.update(model, grads)"
         )
     return found, grads
