@@ -191,6 +191,7 @@ def test_nothing_of_ours_warns():
     import warnings
     warnings.simplefilter("error", DeprecationWarning)
     import nnx_compat as nc
+    from nnx_compat import nnx
     import jax.numpy as jnp, jax
     class Model(nnx.Module):
         def __init__(self, rngs):
