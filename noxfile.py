@@ -37,8 +37,9 @@ nox.options.reuse_existing_virtualenvs = True
 # what Flax's own tests import besides what Flax needs
 JUDGE = ("pytest>=8", "cloudpickle>=3", "absl-py>=2")
 TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100")
-# Two files are about this repository, not about a release: `nox` alone runs them.
-WHOLE = ("tests", "--ignore=tests/test_matrix.py", "--ignore=tests/test_design.py")
+# Three files are about this repository, not about a release: `nox` alone runs them.
+_OURS = ("matrix", "design", "conformance")
+WHOLE = ("tests", *(f"--ignore=tests/test_{name}.py" for name in _OURS))
 CONTRACT = ("tests/test_contract.py", "tests/test_pure_state_update.py")
 SUITES: dict[str, tuple[str, ...]] = {
     "full": WHOLE,

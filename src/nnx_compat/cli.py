@@ -199,10 +199,10 @@ def _matrix(options: argparse.Namespace) -> int:
         return 0
     _print_table(
         "measured, one row a Flax release",
-        ("flax", "date", "python", "jax", "revision", "tests", "weights"),
+        ("flax", "date", "python", "jax", "revision", "tests", "weights", "names"),
         [
             (r["flax"], r["date"], r["python"], r["jax"], r["revision"], r["tests"],
-             r["weights"])
+             r["weights"], r["names"])
             for r in rows
         ],
     )  # fmt: skip

@@ -26,9 +26,35 @@ of failures or skips is shown when there are any. **jax**: the oldest and the ne
 that a resolver installs beside the release and on which NNX imports and the contract
 holds. **weights**: releases with the same letter give the same initial weights (to 5
 digits) for the same seed by default, on their dated pair; the second letter is under
-`nnx_compat.reproducible_init()`. **changes**: behaviours that begin (+) or end (-)
-there.
+`nnx_compat.reproducible_init()`. **names**: how many of the public names of the newest
+release `from nnx_compat import nnx` has there. **changes**: behaviours that begin (+)
+or end (-) there.
 """
+
+
+_NAMES = """
+## Names of the drop-in namespace that are not simply Flax's
+
+`from nnx_compat import nnx` passes on what Flax has and builds what came later. Beyond
+that: **replaced**: Flax has it there with an older meaning, and ours is used.
+**refused**: it cannot be had there. **deprecated**: gone from the newest Flax, and kept
+with a warning. **mended**: an error there, which `nnx_compat.install()` makes work.
+"""
+
+
+def _names_table() -> str:
+    body = [
+        [
+            f"`{row.name}`",
+            row.treatment,
+            ", ".join(map(str, row.intervals)),
+            row.why,
+            row.instead,
+        ]
+        for name in sorted(facts.treatments(), key=str.lower)
+        for row in facts.treatments()[name]
+    ]
+    return _table(("name", "treatment", "releases", "why", "instead"), body)
 
 
 _CONFORMANCE = """
@@ -95,6 +121,7 @@ def rows() -> list[dict[str, Any]]:
                 "revision": release.revision,
                 "tests": ", ".join(map(_count, [whole, *ends_of_range])),
                 "weights": "".join(groups.get(release.version, "?")),
+                "names": str(len(facts.resolved(release.version))),
                 "begins": begins,
                 "ends": ends,
             }
@@ -154,12 +181,14 @@ def render() -> str:
     parts += ["\n## Changes of meaning\n", _behaviours_table()]
     parts += ["\n## The stable operations, and how each is spelled natively\n"]
     parts += [_spellings_table()]
-    parts += [_CONFORMANCE, _conformance_table()]
+    parts += [_NAMES, _names_table()]
+    if conformance():
+        parts += [_CONFORMANCE, _conformance_table()]
     return "\n".join(parts)
 
 
 def _releases_table() -> str:
-    columns = ("flax", "date", "python", "jax", "revision", "tests", "weights")
+    columns = ("flax", "date", "python", "jax", "revision", "tests", "weights", "names")
     body = [
         [
             *(row[column] for column in columns),

@@ -1,0 +1,122 @@
+"""How Flax's own tests are run and judged; and that a record hides nothing.
+
+About this repository rather than about a release of Flax: `nox` alone runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from nnx_compat import facts, matrix  # noqa: E402
+from tools import conformance, stub  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("from flax import nnx", "from nnx_compat import nnx"),
+        ("from flax import nnx as n", "from nnx_compat import nnx as n"),
+        ("from flax.experimental import nnx", "from nnx_compat import nnx"),
+        (
+            "from flax import linen, nnx, struct",
+            "from flax import linen, struct; from nnx_compat import nnx",
+        ),
+        ("if True:\n  from flax import nnx  # so", None),
+        ("from flax import linen", "from flax import linen"),
+        ("from flax.nnx import Param", "from flax.nnx import Param"),
+        ("import flax", "import flax"),
+    ],
+)
+def test_only_import_lines_of_nnx_change(line, expected):
+    found = conformance.with_imports_from(line, "nnx_compat")
+    assert found == (expected or "if True:\n  from nnx_compat import nnx  # so")
+
+
+def test_what_is_impossible_depends_on_the_release():
+    new, old = facts.releases()[-1].version, facts.releases()[0].version
+    for feature in facts.features():
+        for use in feature.uses:
+            assert conformance.impossible([use, "Linear"], old) == feature.name
+            assert conformance.impossible([use, "Linear"], new) == ""
+            assert conformance.impossible([use], feature.since) == ""
+    assert conformance.impossible(["Linear", "graph=True"], old) == ""
+    assert conformance.impossible(["graphlib.RefMap"], new) == "private internals"
+    assert conformance.impossible(["graphlib.split"], old) == ""
+
+
+def outcomes(tmp_path, way, **tests):
+    file = tmp_path / f"{way}.json"
+    rows = {name: {"outcome": o, "uses": u} for name, (o, u) in tests.items()}
+    file.write_text(json.dumps({"state_test.py": rows}))
+    return file
+
+
+def test_a_test_is_judged_when_it_passes_at_home_and_is_possible(tmp_path):
+    files = {
+        "watch": outcomes(
+            tmp_path, "watch",
+            a=("passed", []), b=("passed", []), c=("passed", ["graph=False"]),
+            d=("failed", []), e=("passed", []),
+        ),
+        "native": outcomes(tmp_path, "native", a=("passed", []), e=("passed", [])),
+        "drop-in": outcomes(tmp_path, "drop-in", a=("passed", []), b=("passed", [])),
+        "install": outcomes(tmp_path, "install", a=("crashed", []), d=("passed", [])),
+    }  # fmt: skip
+    old = facts.releases()[0].version
+    record = conformance.judge(files, "0.12.7", old)
+    assert record["files"]["state_test.py"] == {
+        "judged": 3, "layers": 0, "native": 2, "drop-in": 2, "install": 0,
+    }  # fmt: skip
+    assert record["apart"] == {"tree mode": 1}
+    assert record["failing"]["install"] == {"state_test.py": ["a", "b", "e"]}
+    assert record["lost"] == ["state_test.py::a", "state_test.py::e"]
+    assert "3 judged, native 66.7%" in matrix.summary(record)
+
+
+def test_a_checkout_without_tests_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="instead: a checkout of Flax"):
+        conformance.files(tmp_path)
+
+
+def test_a_file_is_run_and_its_outcomes_and_uses_are_noted(tmp_path):
+    """The whole way, on a checkout made up for it."""
+    tests = tmp_path / "tests" / "nnx"
+    (tests / "nn").mkdir(parents=True)
+    for name in conformance.FILES:
+        if name.endswith(".py"):
+            (tests / name).write_text("")
+    (tests / "nn" / "linear_test.py").write_text("")
+    (tests / "state_test.py").write_text(
+        "from flax import nnx\n"
+        "def test_good():\n  assert nnx.state(nnx.Linear(1, 1, rngs=nnx.Rngs(0)))\n"
+        "def test_bad():\n  assert nnx.Param(1.0) is None\n"
+    )
+    out = tmp_path / "out.json"
+    for way in ("native", "drop-in", "install", "watch"):
+        conformance.run(tmp_path, way, out, ["state_test.py"], 1)
+        found = json.loads(out.read_text())["state_test.py"]
+        assert found["test_good"]["outcome"] == "passed", found
+        assert found["test_bad"]["outcome"] == "failed"
+        assert "None" in found["test_bad"]["why"]
+    assert {"Linear", "state"} <= set(found["test_good"]["uses"])
+
+
+def test_records_are_of_releases_and_hide_nothing():
+    for record in matrix.conformance():
+        facts.release(record["tests_of"])
+        facts.release(record["flax"])
+        for file, row in record["files"].items():
+            for way in ("drop-in", "install"):
+                missed = record["failing"].get(way, {}).get(file, [])
+                assert row["judged"] == row[way] + len(missed)
+
+
+def test_the_stub_is_what_the_facts_give():
+    assert stub.FILE.read_text() == stub.render(), "nox -s render"
