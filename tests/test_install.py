@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nnx_compat as nc
-from nnx_compat import facts
+from nnx_compat import errors, facts
 from nnx_compat.revisions import nnx as native
 
 
@@ -203,6 +203,32 @@ def test_the_old_and_the_new_form_of_the_optimizer_are_taken():
         old.update(grads)
         assert np.allclose(nc.get_value(model.kernel), before - 0.5)
         assert old.model is model
+
+
+def test_layers_take_arguments_that_came_later():
+    with nc.installed():
+        half = jnp.ones((1, 2), jnp.float16)
+        layer = native.Linear(
+            2, 3, use_bias=False, dtype=jnp.float16, rngs=native.Rngs(0),
+            preferred_element_type=jnp.float32, kernel_metadata={"unit": "m"},
+        )  # fmt: skip
+        assert layer(half).dtype == jnp.float32
+        assert nc.get_metadata(nc.variables(layer)["kernel",]) == {"unit": "m"}
+        again = native.Linear(
+            2, 3, use_bias=False, dtype=jnp.float16, rngs=native.Rngs(1),
+            preferred_element_type=jnp.float32, kernel_metadata={"unit": "m"},
+        )  # fmt: skip
+        assert nc.graphdef(layer) == nc.graphdef(again)
+        norm = native.LayerNorm(
+            2, promote_dtype=lambda x, **_: x, bias_metadata={}, rngs=native.Rngs(0)
+        )
+        assert norm(jnp.ones((1, 2))).shape == (1, 2)
+        if not facts.name("nnx.LayerNorm").on(nc.flax_version, "promote_dtype"):
+            with pytest.raises(errors.RefusedArgumentError, match="promote_dtype"):
+                native.LayerNorm(2, promote_dtype=len, rngs=native.Rngs(0))
+    if not facts.name("nnx.Linear").on(nc.flax_version, "preferred_element_type"):
+        with pytest.raises(TypeError):
+            native.Linear(2, 3, rngs=native.Rngs(0), preferred_element_type=None)
 
 
 def test_a_script_runs_with_it(tmp_path):

@@ -16,6 +16,7 @@ from typing import Any
 from .. import facts
 from ..errors import ArgumentTypeError
 from ..revisions import bound, flax_version, nnx
+from .constructors import LAYERS, taking_later_arguments
 from .members import with_item
 
 Make = Callable[[Any], Any]
@@ -30,7 +31,9 @@ def mends() -> Iterator[tuple[type, str, Any]]:
         if row is None or row.treatment != "mended":
             continue
         _, kind, method = name.split(".")
-        owner = getattr(nnx, kind)
+        owner = getattr(nnx, kind, None)
+        if owner is None:  # ours are of today
+            continue
         native = getattr(owner, method)
         yield owner, method, functools.wraps(native)(make(native))
 
@@ -169,6 +172,10 @@ def _model_of_an_optimizer(native: Any) -> Any:
 
 
 _MENDS: dict[str, Make] = {
+    **{
+        f"nnx.{layer}.__init__": functools.partial(taking_later_arguments, layer)
+        for layer in LAYERS
+    },
     "nnx.Variable.get_value": _get_value,
     "nnx.Variable.set_value": _set_value,
     "nnx.Variable.get_metadata": _get_metadata,

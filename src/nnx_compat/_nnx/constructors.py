@@ -1,0 +1,98 @@
+"""Arguments of layers that came later: what ``install`` makes their constructors take.
+
+A layer of an older release computes the same, with fewer choices. Where the choice can
+be had by what the release does offer, it is: a ``preferred_element_type`` goes into the
+``dot_general`` that a layer takes, metadata are set on the Variable once it is made.
+Where it asks for what the release does anyway, it is dropped; else it is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import facts, functional
+from ..errors import RefusedArgumentError
+from ..revisions import flax_version
+
+#: Layers, and the argument through which each takes its product.
+LAYERS: dict[str, str] = {
+    "BatchNorm": "",
+    "Conv": "conv_general_dilated",
+    "ConvTranspose": "",
+    "Einsum": "einsum_op",
+    "Embed": "",
+    "GroupNorm": "",
+    "LayerNorm": "",
+    "Linear": "dot_general",
+    "LinearGeneral": "dot_general",
+    "MultiHeadAttention": "",
+    "RMSNorm": "",
+}
+
+_PRODUCTS: dict[str, Callable[..., Any]] = {
+    "conv_general_dilated": jax.lax.conv_general_dilated,
+    "einsum_op": jnp.einsum,
+    "dot_general": jax.lax.dot_general,
+}
+
+
+def taking_later_arguments(layer: str, native: Any) -> Any:
+    """A constructor of ``layer`` that takes the arguments of the newest too."""
+    taken = inspect.signature(native).parameters
+    newest = facts.releases()[-1].version
+    row = facts.name(f"nnx.{layer}")
+    later = {p for p in row.parameters if row.on(newest, p) and p not in taken}
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        metadata = {}
+        for name in sorted(later & kwargs.keys()):
+            value = kwargs.pop(name)
+            variable = name.removesuffix("_metadata")
+            if value is None or (variable != name and not value):
+                continue
+            product = LAYERS[layer]
+            if name == "preferred_element_type" and product in taken:
+                given = kwargs.get(product) or _PRODUCTS[product]
+                kwargs[product] = _preferring(given, value)
+            elif variable in ("kernel", "bias", "scale", "embedding"):
+                metadata[variable] = value
+            elif not (name.endswith("promote_dtype") and _as_before(value)):
+                raise RefusedArgumentError(
+                    f"nnx.{layer} was given {name}={value!r}, which the layer of flax "
+                    f"{flax_version} does not have",
+                    instead=f"leave {name}= out",
+                    otherwise="a release that has it: pip install --upgrade flax",
+                )
+        native(self, *args, **kwargs)
+        for variable, values in metadata.items():
+            if functional.is_variable(vars(self).get(variable)):
+                functional.set_metadata(vars(self)[variable], **values)
+
+    return __init__
+
+
+@functools.cache  # equal layers have one product, or their graphdefs would differ
+def _preferring(product: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
+    return functools.partial(product, preferred_element_type=dtype)
+
+
+def _as_before(promote_dtype: Callable[..., Any]) -> bool:
+    """Whether it does what layers did before they could be told: promote nothing new.
+
+    That is Flax's own function for products; for norms, one that changes nothing.
+    """
+    from flax.nnx.nn import dtypes
+
+    if promote_dtype is dtypes.promote_dtype:
+        return True
+    arrays = (jnp.zeros(1, jnp.float16), jnp.zeros(1, jnp.float32))
+    try:
+        return promote_dtype(arrays, dtype=None) is arrays
+    except Exception:
+        return False
