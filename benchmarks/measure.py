@@ -39,7 +39,7 @@ class Times:
         return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
-def contest(contenders, rounds=60, repeat=1, warm=0):
+def contest(contenders, rounds=60, repeat=1, warm=0, before=None):
     """The times of each contender, by name.
 
     They take turns, so that a noisy machine is noisy for all of them, in another order
@@ -50,12 +50,15 @@ def contest(contenders, rounds=60, repeat=1, warm=0):
         rounds: how many turns each one has.
         repeat: calls in a turn that are timed together.
         warm: calls before them that are not, to bring a contender's code into cache.
+        before: called with the number of each round before it, not timed.
     """
     times = {name: Times() for name in contenders}
     order, chance = list(contenders), random.Random(0)
     for fn in contenders.values():
         fn()
-    for _ in range(rounds):
+    for number in range(rounds):
+        if before:
+            before(number)
         gc.collect()  # here, and not in the time of whoever comes next
         gc.disable()
         chance.shuffle(order)

@@ -243,12 +243,36 @@ class Watch:
             update(name, value)
 
         flax.config.update = setting
+        self.init_elsewhere()
 
         def init(variable: Any, *args: Any, **kwargs: Any) -> None:
             self.note("Variable", kwargs)
             create(variable, *args, **kwargs)
 
         nnx.Variable.__init__ = init
+
+    def init_elsewhere(self) -> None:
+        """Watch what a test asks of jax and of Linen, which is of the same release."""
+        import jax
+        from flax import linen
+
+        if hasattr(jax, "set_mesh"):
+            jax.set_mesh = self.noting("jax.set_mesh", jax.set_mesh)
+        for name in ("ConvTranspose", "Einsum"):
+            kind = getattr(linen, name)
+            kind.__init__ = self.noting(f"linen.{name}", kind.__init__)
+
+    def noting(self, name: str, function: Any) -> Any:
+        """The function, noting that it was called, and with which keywords."""
+        import functools
+
+        @functools.wraps(function)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            self.seen.add(name)
+            self.seen |= {f"{name}({key})" for key in kwargs}
+            return function(*args, **kwargs)
+
+        return noted
 
     def look(self, name: str) -> Any:
         """The attribute of the watched namespace."""
