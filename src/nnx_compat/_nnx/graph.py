@@ -313,6 +313,12 @@ def pop(node: Any, *filters: Any) -> Any:
     return functional.pop(node, *filters)
 
 
+_native_clone: Any = getattr(nnx, "clone", None)
+_clone_knows_trees = bool(
+    _native_clone and "graph" in inspect.signature(_native_clone).parameters
+)
+
+
 def clone(
     node: Any,
     variables: bool = True,
@@ -326,7 +332,7 @@ def clone(
         node: any node.
         variables: whether it gets Variables of its own; False shares them.
         arrays: whether the arrays are copied too, so that they can be donated.
-        graph: only graph mode is known here.
+        graph: ``False``, for tree mode, where Flax has that.
 
     Raises:
         ValueError: ``arrays`` without ``variables``.
@@ -338,13 +344,18 @@ def clone(
         >>> vars(twin)["kernel"] is vars(model)["kernel"]
         True
     """
-    check("clone", graph=graph)
+    by_tree = graph is False and _clone_knows_trees
+    if not by_tree:
+        check("clone", graph=graph)
     if arrays and not variables:
         raise ArgumentValueError(
             "clone was asked for arrays=True and variables=False, but a shared "
             "Variable has one array",
             instead="clone(node, arrays=True)",
         )
+    if by_tree:
+        copied = _native_clone(node, variables, graph=False)
+        return jax.tree_util.tree_map(jnp.copy, copied) if arrays else copied
     if not variables:
         return walk.rebuilt(node, walk.same)
     if not walk.is_node(node):
