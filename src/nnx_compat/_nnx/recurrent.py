@@ -272,34 +272,11 @@ class LSTMCell(_LSTM):
         return (c, h), h
 
 
-class OptimizedLSTMCell(_LSTM):
-    """An ``LSTMCell`` with one Linear for the input and one for the carry.
+class _Fused(_Cell):
+    """A cell with one Linear for all its gates' input and one for their carry."""
 
-    Args:
-        in_features: the size of the input's last axis.
-        hidden_features: the size of the carry.
-        gate_fn: in the place of the sigmoid.
-        activation_fn: in the place of the tanh.
-        kernel_init: of the kernel for the input.
-        recurrent_kernel_init: of the kernel for the carry.
-        bias_init: of the bias.
-        dtype: of the result; by default that of the input and parameters.
-        param_dtype: of the parameters.
-        carry_init: of the carry; zeros by default.
-        promote_dtype: cannot be had here.
-        keep_rngs: cannot be had here.
-        rngs: its ``params`` stream gives the keys.
-        kernel_metadata: for the Variable.
-        recurrent_kernel_metadata: for the Variable.
-        bias_metadata: for the Variable.
-
-    Example:
-        >>> from nnx_compat import nnx
-        >>> cell = nnx.OptimizedLSTMCell(3, 4, rngs=nnx.Rngs(0))
-        >>> carry, y = cell((jnp.zeros((2, 4)), jnp.zeros((2, 4))), jnp.ones((2, 3)))
-        >>> y.shape
-        (2, 4)
-    """
+    _gates: int
+    _bias_of: str  # which of the two has the bias: "input" or "carry"
 
     def __init__(
         self,
@@ -332,17 +309,51 @@ class OptimizedLSTMCell(_LSTM):
         )
         self.gate_fn = gate_fn
         self.activation_fn = activation_fn
+        bias = {self._bias_of: (bias_init, bias_metadata)}
+        gates = self._gates * hidden_features
         self.dense_i = self._linear(
-            in_features, 4 * hidden_features, kernel_init, rngs, kernel_metadata, None
+            in_features, gates, kernel_init, rngs, kernel_metadata, bias.get("input")
         )
         self.dense_h = self._linear(
             hidden_features,
-            4 * hidden_features,
+            gates,
             recurrent_kernel_init,
             rngs,
             recurrent_kernel_metadata,
-            (bias_init, bias_metadata),
+            bias.get("carry"),
         )
+
+
+class OptimizedLSTMCell(_Fused, _LSTM):
+    """An ``LSTMCell`` with one Linear for the input and one for the carry.
+
+    Args:
+        in_features: the size of the input's last axis.
+        hidden_features: the size of the carry.
+        gate_fn: in the place of the sigmoid.
+        activation_fn: in the place of the tanh.
+        kernel_init: of the kernel for the input.
+        recurrent_kernel_init: of the kernel for the carry.
+        bias_init: of the bias.
+        dtype: of the result; by default that of the input and parameters.
+        param_dtype: of the parameters.
+        carry_init: of the carry; zeros by default.
+        promote_dtype: cannot be had here.
+        keep_rngs: cannot be had here.
+        rngs: its ``params`` stream gives the keys.
+        kernel_metadata: for the Variable.
+        recurrent_kernel_metadata: for the Variable.
+        bias_metadata: for the Variable.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> cell = nnx.OptimizedLSTMCell(3, 4, rngs=nnx.Rngs(0))
+        >>> carry, y = cell((jnp.zeros((2, 4)), jnp.zeros((2, 4))), jnp.ones((2, 3)))
+        >>> y.shape
+        (2, 4)
+    """
+
+    _gates, _bias_of = 4, "carry"
 
     def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         """The new carry and the output of one step."""
@@ -443,7 +454,7 @@ class SimpleCell(_Cell):
         return self._carries(input_shape, rngs, carry_init, 1)[0]
 
 
-class GRUCell(_Cell):
+class GRUCell(_Fused):
     """A gated recurrent unit.
 
     ``h' = (1 - z) * n + z * h`` and ``n = tanh(W x + b + r * V h)``, where ``z`` and
@@ -475,53 +486,7 @@ class GRUCell(_Cell):
         (2, 4)
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        gate_fn: Callable[..., Any] = jax.nn.sigmoid,
-        activation_fn: Callable[..., Any] = jnp.tanh,
-        kernel_init: Any = _lecun_normal,
-        recurrent_kernel_init: Any = _orthogonal,
-        bias_init: Any = initializers.zeros,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
-        carry_init: Any = None,
-        promote_dtype: Any = None,
-        keep_rngs: bool = False,
-        rngs: Any,
-        kernel_metadata: Metadata = NONE,
-        recurrent_kernel_metadata: Metadata = NONE,
-        bias_metadata: Metadata = NONE,
-    ) -> None:
-        self._set(
-            in_features,
-            hidden_features,
-            dtype,
-            param_dtype,
-            carry_init,
-            promote_dtype,
-            keep_rngs,
-        )
-        self.gate_fn = gate_fn
-        self.activation_fn = activation_fn
-        self.dense_i = self._linear(
-            in_features,
-            3 * hidden_features,
-            kernel_init,
-            rngs,
-            kernel_metadata,
-            (bias_init, bias_metadata),
-        )
-        self.dense_h = self._linear(
-            hidden_features,
-            3 * hidden_features,
-            recurrent_kernel_init,
-            rngs,
-            recurrent_kernel_metadata,
-            None,
-        )
+    _gates, _bias_of = 3, "input"
 
     def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         """The new carry and the output of one step, which are the same."""
