@@ -107,16 +107,16 @@ def test_names_and_signatures_of_v1_are_frozen():
 
 
 def test_no_version_is_written_outside_the_facts():
-    pattern = re.compile(r"[\"'(, ]0\.(8|9|10|11|12)\.\d+[\"'), ]")
+    pattern = re.compile(r"\b0\.(8|9|10|11|12)\.(\d+|x)\b")
     source = ROOT / "src" / "nnx_compat"
     for file in source.rglob("*.py"):
-        if "facts" in file.parts:
+        room = file.relative_to(source).parts[0]
+        if room == "facts":
             continue
-        code = re.sub(
-            r'""".*?"""', "", file.read_text(encoding="utf-8"), flags=re.DOTALL
-        )
-        lines = [x for x in code.splitlines() if not x.lstrip().startswith("#")]
-        assert not [x for x in lines if pattern.search(x)], file
+        text = file.read_text(encoding="utf-8")
+        if room == "matrix":  # whose examples are of its data
+            text = re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
+        assert not [line for line in text.splitlines() if pattern.search(line)], file
 
 
 def test_only_the_revisions_import_flax():

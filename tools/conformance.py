@@ -239,14 +239,14 @@ class Watch:
 
         def setting(name: str, value: Any) -> None:
             if name in ("nnx_graph_mode", "nnx_graph_updates"):
-                self.note("", {name.replace("nnx_", "").replace("_mode", ""): value})
+                self.note({name.replace("nnx_", "").replace("_mode", ""): value})
             update(name, value)
 
         flax.config.update = setting
         self.init_elsewhere()
 
         def init(variable: Any, *args: Any, **kwargs: Any) -> None:
-            self.note("Variable", kwargs)
+            self.note(kwargs)
             create(variable, *args, **kwargs)
 
         nnx.Variable.__init__ = init
@@ -270,13 +270,13 @@ class Watch:
         def noted(*args: Any, **kwargs: Any) -> Any:
             self.seen.add(name)
             self.seen |= {f"{name}({key})" for key in kwargs}
+            self.note(kwargs)
             return function(*args, **kwargs)
 
         return noted
 
     def look(self, name: str) -> Any:
         """The attribute of the watched namespace."""
-        import functools
         import types
 
         value = getattr(self.native, name)
@@ -285,15 +285,9 @@ class Watch:
         self.seen.add(name)
         if not isinstance(value, types.FunctionType):
             return value
+        return self.noting(name, value)
 
-        @functools.wraps(value)
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            self.note(name, kwargs)
-            return value(*args, **kwargs)
-
-        return noted
-
-    def note(self, name: str, kwargs: dict[str, Any]) -> None:
+    def note(self, kwargs: dict[str, Any]) -> None:
         """Note the arguments that ask for a mode."""
         for key in self.NOTED:
             if key in kwargs and isinstance(kwargs[key], bool):

@@ -1,4 +1,4 @@
-"""Rotary position embedding, which came with flax 0.12.9."""
+"""Rotary position embedding, which came late."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 There are three ways in which Flax decides it:
 
-- up to 0.10.7 by the value, each time a Module is split: Variables, Modules, arrays and
+- at first by the value, each time a Module is split: Variables, Modules, arrays and
   what contains them in lists, tuples and dicts are data, all else is static;
-- in 0.11.x likewise when it is assigned, and it can be marked as data;
-- from 0.12.0 by the value itself, not by what it contains, and it can be marked as
+- later likewise, once, when it is assigned; and it can be marked as data;
+- today by the value itself, not by what it contains, and it can be marked as
   data or static.
 
 A mark that asks for what a release does anyway is the value itself; one that asks for
@@ -64,12 +64,12 @@ _marks_static = _native_static is not None and (
 #: Where a class keeps which of its attributes are data, on releases with such marks.
 _NODES = "_pytree__nodes" if hasattr(nnx.Module, "_pytree__nodes") else "_object__nodes"
 
-#: What Module derives from, whatever its name; up to 0.8.2 that is no node, Module is.
+#: What Module derives from, whatever its name; at first that is no node, Module is.
 _node: Any = nnx.Module.__mro__[1]
 if not hasattr(_node, "_graph_node_flatten"):
     _node = nnx.Module
 
-#: Up to 0.10.7 a Module is a leaf for jax, ...
+#: Before NNX shared Variables with its states a Module is a leaf for jax, ...
 _is_leaf = jax.tree_util.all_leaves([nnx.Module()])
 #: ... and before that one, NNX's transforms take what jax looks into for plain data:
 #: ``nnx.jit`` would run a pytree that is a node, and lose all updates of it.
@@ -136,16 +136,16 @@ class _PytreeType(type(nnx.Module)):  # type: ignore[misc]
 
 
 class _Pytree(JaxPytree, _node, metaclass=_PytreeType):  # type: ignore[misc]
-    """The base class of NNX's objects, and a pytree of jax from flax 0.10.7 on.
+    """The base class of NNX's objects, and a pytree of jax where Variables are such.
 
-    Before that it is a leaf of jax, and a Module is one up to 0.10.7. A Module is an
-    ``nnx.Pytree`` for ``isinstance`` on every release.
+    On older releases it is a leaf of jax, as a Module still is on the first of those
+    with it. A Module is an ``nnx.Pytree`` for ``isinstance`` on every release.
 
     Args:
         pytree: of the class statement: whether it is a pytree of jax.
 
     Raises:
-        RefusedArgumentError: ``pytree=True`` on a release before 0.10.7.
+        RefusedArgumentError: ``pytree=True`` where it is a leaf.
 
     Example:
         >>> import nnx_compat as nc
@@ -168,8 +168,8 @@ Pytree: Any = _Pytree if _is_leaf else _node
 #: The base class of NNX's objects that are no pytrees of jax.
 Object: Any = getattr(nnx, "Object", _node)
 
-#: Says in an annotation, ``a: nnx.Static[int]``, that an attribute is static. Before
-#: 0.12.0 its value decides that, and data in it is no error.
+#: Says in an annotation, ``a: nnx.Static[int]``, that an attribute is static. On
+#: older releases its value decides that, and data in it is no error.
 Static = Annotated[_A, "__static__"]
 
 
@@ -177,7 +177,7 @@ def is_data(value: Any, /) -> bool:
     """Whether a value is data as an attribute: a Variable, a Module, an array.
 
     Lists, tuples and dicts are not, whatever they contain (``has_data``). A ``Rngs`` is
-    not up to flax 0.8.2, where it is static.
+    not where it is static, on the first releases.
 
     Example:
         >>> import jax.numpy as jnp
@@ -249,7 +249,7 @@ def register_data_type(type_: _T, /) -> _T:
         ...     pass
         >>> try:
         ...     found = nnx.is_data(nnx.register_data_type(Token)())
-        ... except AttributeError:  # refused before 0.11.0
+        ... except AttributeError:  # refused before there are marks
         ...     found = True
         >>> found
         True
@@ -261,9 +261,9 @@ def register_data_type(type_: _T, /) -> _T:
 def check_pytree(pytree: Any) -> None:
     """Look for data in attributes of an object where NNX does not see it.
 
-    Before flax 0.12.0 that is data which was put into a list or dict after this was
-    assigned (0.11.x), bare arrays on the releases that refuse them, and data in objects
-    that ``split`` does not walk into.
+    Where the newest checks are missing that is data which was put into a list or dict
+    after this was assigned, bare arrays on the releases that refuse them, and data in
+    objects that ``split`` does not walk into.
 
     Raises:
         TypeError: it is no ``nnx.Pytree``.
@@ -310,8 +310,9 @@ def data(value: Any = _MISSING, /, **field: Any) -> Any:
 
     Without a value it is a dataclass field whose values are data.
 
-    Up to flax 0.10.7 the value decides, so data is returned as it is, and so is a list,
-    tuple or dict of it or without elements; the check of a field is at assignment.
+    Where the value decides, on older releases, data is returned as it is, and so is a
+    list, tuple or dict of it or without elements; the check of a field is at
+    assignment.
 
     Args:
         value: what is assigned.
@@ -346,8 +347,8 @@ def static(value: Any = _MISSING, /, **field: Any) -> Any:
 
     Without a value it is a dataclass field whose values are static.
 
-    Before flax 0.12.0 the value decides, so it is returned as it is. On 0.11.x an
-    attribute that was marked as data stays data: assign to another one.
+    Where the value decides, on older releases, it is returned as it is; and where only
+    data can be marked, an attribute marked so stays data: assign to another one.
 
     Args:
         value: what is assigned, without data in it.

@@ -5,7 +5,8 @@ and ``update`` see what is in it on every release, by the paths of the newest:
 ``("layers", 0, "kernel")``. Elements of a List are attributes called ``"0"``, ``"1"``,
 ...; that NNX calls them by an int is what the methods ``_graph_node_*`` are for.
 
-Containers are pytrees of jax from flax 0.10.7 on, one release before all Modules are.
+Containers are pytrees of jax from the release on that made Variables such, which is one
+before all Modules are.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ _INTERNAL = frozenset(vars(nnx.Module()))
 class List(*_bases(MutableSequence, "List"), metaclass=_ContainerType):  # type: ignore[misc]
     """A Module that is a list: of Modules, Variables, arrays and static values.
 
-    Up to flax 0.8.2 the keys of a state are strings everywhere, those of a List too,
-    and a bare array is refused as an element as it is as any attribute. Indexing gives
-    the Variable itself also where an attribute would unwrap it.
+    On the first releases the keys of a state are strings everywhere, those of a List
+    too, and a bare array is refused as an element as it is as any attribute. Indexing
+    gives the Variable itself also where an attribute would unwrap it.
 
     Args:
         it: the elements.
@@ -235,8 +236,8 @@ def _number(name: Any) -> Any:
 class Dict(*_bases(MutableMapping, "Dict"), metaclass=_ContainerType):  # type: ignore[misc]
     """A Module that is a dict with names as keys; ``d["a"]`` is ``d.a``.
 
-    Up to flax 0.8.1 reading an attribute unwraps a Variable: ``d.a`` is the array there
-    and ``d["a"]`` the Variable.
+    Where reading an attribute unwraps a Variable, at the very first, ``d.a`` is the
+    array and ``d["a"]`` the Variable.
 
     Args:
         *args: a mapping, or pairs of keys and values.
@@ -322,7 +323,7 @@ class Sequential(*_bases(Iterable, "Sequential"), metaclass=_ContainerType):  # 
 
 
 class Sequence(_List):  # type: ignore[misc]
-    """A List that can be called like a Sequential, as it was up to flax 0.8.2.
+    """A List that can be called like a Sequential, as on the first releases.
 
     Args:
         layers: callables.

@@ -1,4 +1,4 @@
-"""``EMA``: the moving average of a model's Variables, which came with flax 0.12.8."""
+"""``EMA``: the moving average of a model's Variables, which came late."""
 
 from __future__ import annotations
 

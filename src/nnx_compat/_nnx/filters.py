@@ -160,7 +160,13 @@ class PathContains(Filter):
         return f"PathContains({self.key!r}, exact={self.exact})"
 
 
-class Any(Filter):
+class _Combined(Filter):
+    def __init__(self, *filters: Value) -> None:
+        self.predicates = tuple(map(to_predicate, filters))
+        self._made_of = self.predicates
+
+
+class Any(_Combined):
     """Selects what one of its filters selects, as a tuple of them does.
 
     Args:
@@ -173,16 +179,12 @@ class Any(Filter):
         (True, False)
     """
 
-    def __init__(self, *filters: Value) -> None:
-        self.predicates = tuple(map(to_predicate, filters))
-        self._made_of = self.predicates
-
     def __call__(self, path: Value, leaf: Value) -> bool:
         keys = parts(path)
         return any(selects(keys, leaf) for selects in self.predicates)
 
 
-class All(Filter):
+class All(_Combined):
     """Selects what all of its filters select.
 
     Args:
@@ -194,10 +196,6 @@ class All(Filter):
         >>> head(("head",), nnx.Param(1.0)), head(("body",), nnx.Param(1.0))
         (True, False)
     """
-
-    def __init__(self, *filters: Value) -> None:
-        self.predicates = tuple(map(to_predicate, filters))
-        self._made_of = self.predicates
 
     def __call__(self, path: Value, leaf: Value) -> bool:
         keys = parts(path)

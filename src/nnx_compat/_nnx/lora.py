@@ -1,6 +1,6 @@
 """Low-rank adaptation that changes nothing at first: its second matrix is zero.
 
-The layer came with flax 0.8.4, and until 0.10.2 both matrices began at random.
+On the first releases that have the layer both matrices began at random.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _initializers(
     if old is None:
         return a_initializer, b_initializer
     warn_removed(
-        f"{asked} initializes both matrices of a LoRA, until flax 0.10.2; nnx-compat "
+        f"{asked} initializes both matrices of a LoRA, as it once did; nnx-compat "
         "keeps it\n  instead: a_initializer= and b_initializer="
     )
     return old, old

@@ -20,19 +20,47 @@ from ..revisions import bound, nnx
 _ABSENT: Any = object()
 
 
+def value_getter(read: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The method ``get_value`` of today, over what reads the whole value."""
+
+    def get_value(self: Any, *, index: Any = _ABSENT) -> Any:
+        """The value, or what is at ``index`` of it."""
+        return read(self) if index is _ABSENT else read(self)[index]
+
+    return get_value
+
+
+def value_setter(write: Callable[[Any, Any], None]) -> Callable[..., None]:
+    """The method ``set_value`` of today, over what writes the whole value."""
+
+    def set_value(self: Any, value: Any, *, index: Any = _ABSENT) -> None:
+        """Replace the value, or what is at ``index`` of it."""
+        if index is not _ABSENT:
+            value = _with_item(self.get_value(), index, value)
+        write(self, value)
+
+    return set_value
+
+
+def metadata_getter(read: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The method ``get_metadata`` of today, over what reads all of it."""
+
+    def get_metadata(self: Any, name: Any = _ABSENT, default: Any = _ABSENT) -> Any:
+        """All metadata, or the one of this name."""
+        found = read(self)
+        if name is _ABSENT:
+            return found
+        return found[name] if default is _ABSENT else found.get(name, default)
+
+    return get_metadata
+
+
 class Variable:
     """What a Variable of the newest release can do."""
 
-    def get_value(self, *, index: Any = _ABSENT) -> Any:
-        """The value, or what is at ``index`` of it."""
-        value = functional.get_value(self)
-        return value if index is _ABSENT else value[index]
-
-    def set_value(self, value: Any, *, index: Any = _ABSENT) -> None:
-        """Replace the value, or what is at ``index`` of it."""
-        if index is not _ABSENT:
-            value = with_item(functional.get_value(self), index, value)
-        functional.set_value(self, value)
+    get_value = value_getter(functional.get_value)
+    set_value = value_setter(functional.set_value)
+    get_metadata = metadata_getter(bound.metadata)
 
     def get_raw_value(self) -> Any:
         """The value as it is stored, hooks not applied."""
@@ -56,17 +84,7 @@ class Variable:
         """The class of the Variable, or of the one that a state's leaf stands for."""
         return bound.variable_type(self)
 
-    @property
-    def type(self) -> type:
-        """The class of the Variable."""
-        return bound.variable_type(self)
-
-    def get_metadata(self, name: str = _ABSENT, default: Any = _ABSENT) -> Any:
-        """All metadata, or the one of this name."""
-        found = bound.metadata(self)
-        if name is _ABSENT:
-            return found
-        return found[name] if default is _ABSENT else found.get(name, default)
+    type = var_type
 
     def set_metadata(self, *args: Any, **metadata: Any) -> None:
         """Set by name, by keyword, or all of it from a mapping."""
@@ -82,7 +100,7 @@ class Variable:
         elif args:
             metadata = dict(args[0])
             for name in functional.get_metadata(self).keys() - metadata.keys():
-                _delete_metadata(self, name)
+                delattr(self, name)
         bound.set_metadata(self, metadata)
 
     def has_metadata(self, name: str) -> bool:
@@ -93,7 +111,7 @@ class Variable:
         """Take away the metadata of this name."""
         if name not in bound.metadata(self):
             raise KeyError(name)
-        _delete_metadata(self, name)
+        delattr(self, name)
 
     def copy_from(self, other: Any) -> None:
         """Take over value and metadata of another Variable of this type."""
@@ -114,16 +132,14 @@ class Variable:
         kind: Any = cls
         return kind(value, **metadata)
 
-    def to_variable(self) -> Any:
-        """A Variable with this value and metadata."""
-        return bound.with_value(self, bound.raw(self))
+    to_variable = to_state
 
     def __getitem__(self, index: Any) -> Any:
         return functional.get_value(self)[index]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         old = functional.get_value(self)
-        functional.set_value(self, with_item(old, index, value))
+        functional.set_value(self, _with_item(old, index, value))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(functional.get_value(self))
@@ -132,20 +148,15 @@ class Variable:
         return functional.get_value(self)
 
 
-def with_item(old: Any, index: Any, value: Any) -> Any:
+def _with_item(old: Any, index: Any, value: Any) -> Any:
     """``old`` with an item replaced: shape and dtype of an array are kept."""
     if not hasattr(old, "at"):
         if isinstance(old, (int, float, complex, bool)):
             return value
         old[index] = value
         return old
-    if hasattr(value, "dtype") or isinstance(value, (int, float, complex, bool, list)):
-        return old.at[index].set(jnp.asarray(value).astype(old.dtype))
-    return old.at[index].set(functional.get_value(value))
-
-
-def _delete_metadata(variable: Any, name: str) -> None:
-    delattr(variable, name)
+    new = jnp.asarray(functional.get_value(value))
+    return old.at[index].set(new.astype(old.dtype))
 
 
 def _binary(name: str) -> Callable[[Any, Any], Any]:

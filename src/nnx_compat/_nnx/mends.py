@@ -7,21 +7,17 @@ one does. Which of them on which releases: rows with the treatment ``mended`` in
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import facts
-from ..errors import ArgumentTypeError
 from ..revisions import bound, flax_version, nnx
 from .constructors import LAYERS, taking_later_arguments
-from .members import with_item
+from .members import metadata_getter, value_getter, value_setter
+from .optimizer import model_of, recall, remember
 
 Make = Callable[[Any], Any]
-
-_ABSENT: Any = object()
 
 
 def mends() -> Iterator[tuple[type, str, Any]]:
@@ -36,22 +32,6 @@ def mends() -> Iterator[tuple[type, str, Any]]:
             continue
         native = getattr(owner, method)
         yield owner, method, functools.wraps(native)(make(native))
-
-
-def _get_value(native: Any) -> Any:
-    def get_value(self: Any, *, index: Any = _ABSENT) -> Any:
-        return native(self) if index is _ABSENT else native(self)[index]
-
-    return get_value
-
-
-def _set_value(native: Any) -> Any:
-    def set_value(self: Any, value: Any, *, index: Any = _ABSENT) -> None:
-        if index is not _ABSENT:
-            value = with_item(self.get_value(), index, value)
-        native(self, value)
-
-    return set_value
 
 
 def _assign_data(native: Any) -> Any:
@@ -89,17 +69,6 @@ def _holds_data(value: Any) -> bool:
     return any(map(nnx.is_data, jax.tree_util.tree_leaves(value, is_leaf=nnx.is_data)))
 
 
-def _get_metadata(native: Any) -> Any:
-    def get_metadata(self: Any, *asked: Any, **kwargs: Any) -> Any:
-        name, *default = (*asked, *kwargs.values()) or (None,)
-        found = native(self)
-        if name is None:
-            return found
-        return found.get(name, *default) if default else found[name]
-
-    return get_metadata
-
-
 def _copy(native: Any) -> Any:
     def copy(self: Any, *value: Any, **updates: Any) -> Any:
         if "value" in updates:
@@ -110,10 +79,6 @@ def _copy(native: Any) -> Any:
         return made
 
     return copy
-
-
-#: The models of optimizers that were made with ``wrt=``, should ``update(grads)`` ask.
-_models: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 
 def _make_optimizer(native: Any) -> Any:
@@ -127,17 +92,9 @@ def _make_optimizer(native: Any) -> Any:
         if old:
             self.model = model
         else:
-            with contextlib.suppress(TypeError):  # a tuple of Modules
-                _models[self] = weakref.ref(model)
+            remember(self, model)
 
     return __init__
-
-
-def _model_of(optimizer: Any) -> Any:
-    if "model" in vars(optimizer):
-        return vars(optimizer)["model"]
-    reference = _models.get(optimizer)
-    return None if reference is None else reference()
 
 
 def _update_optimizer(native: Any) -> Any:
@@ -145,15 +102,7 @@ def _update_optimizer(native: Any) -> Any:
         if len(args) + ("grads" in kwargs) == 2:
             return native(self, *args, *_taken(kwargs), **kwargs)
         (grads,) = args or _taken(kwargs)
-        model = _model_of(self)
-        if model is None:
-            raise ArgumentTypeError(
-                "update(grads) was called, and the optimizer does not know its model: "
-                "it is a copy, as nnx.jit and merge make them",
-                instead="update(model, grads)",
-                otherwise="nnx.ModelAndOptimizer(model, tx), which holds its model",
-            )
-        return native(self, model, grads, **kwargs)
+        return native(self, model_of(self), grads, **kwargs)
 
     return update
 
@@ -164,7 +113,7 @@ def _taken(kwargs: dict[str, Any]) -> tuple[Any, ...]:
 
 def _model_of_an_optimizer(native: Any) -> Any:
     def __getattribute__(self: Any, name: str) -> Any:
-        if name == "model" and (model := _model_of(self)) is not None:
+        if name == "model" and (model := recall(self)) is not None:
             return model
         return native(self, name)
 
@@ -176,10 +125,10 @@ _MENDS: dict[str, Make] = {
         f"nnx.{layer}.__init__": functools.partial(taking_later_arguments, layer)
         for layer in LAYERS
     },
-    "nnx.Variable.get_value": _get_value,
-    "nnx.Variable.set_value": _set_value,
-    "nnx.Variable.get_metadata": _get_metadata,
-    "nnx.VariableState.get_metadata": _get_metadata,
+    "nnx.Variable.get_value": value_getter,
+    "nnx.Variable.set_value": value_setter,
+    "nnx.Variable.get_metadata": metadata_getter,
+    "nnx.VariableState.get_metadata": metadata_getter,
     "nnx.Variable.copy": _copy,
     "nnx.VariableState.copy": _copy,
     "nnx.Optimizer.__init__": _make_optimizer,

@@ -1,4 +1,4 @@
-"""Normalization layers that came one after the other, from flax 0.8.2 to 0.12.1."""
+"""Normalization layers that came one after the other."""
 
 from __future__ import annotations
 

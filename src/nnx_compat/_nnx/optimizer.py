@@ -103,12 +103,14 @@ def _as_opt_state(leaf: Any) -> Any:
 _models: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
 
 
-def _remember(optimizer: Any, model: Any) -> None:
+def remember(optimizer: Any, model: Any) -> None:
+    """Note the model of an optimizer that does not hold it."""
     with contextlib.suppress(TypeError):  # a tuple has no weak references
         _models[optimizer] = weakref.ref(model)
 
 
-def _recall(optimizer: Any) -> Any:
+def recall(optimizer: Any) -> Any:
+    """The model of an optimizer: the one it holds, or was made for; else None."""
     if "model" in vars(optimizer):
         return vars(optimizer)["model"]
     reference = _models.get(optimizer)
@@ -195,14 +197,14 @@ class Optimizer(_Base):  # type: ignore[misc]
         self.tx = tx
         hold(self, "opt_state", to_opt_state(tx.init(held(_trained(model, wrt)))))
         self.wrt = wrt
-        _remember(self, model)
+        remember(self, model)
 
     def __getattr__(self, name: str) -> Any:
         if name != "model":
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute {name!r}"
             )
-        model = _recall(self)
+        model = recall(self)
         if model is None:
             raise AttributeError(
                 "an Optimizer made with wrt= has no attribute 'model': it holds none\n"
@@ -250,7 +252,7 @@ class Optimizer(_Base):  # type: ignore[misc]
 
 
 class ModelAndOptimizer(Optimizer):
-    """An ``Optimizer`` that holds its model, as all did before flax 0.11.0.
+    """An ``Optimizer`` that holds its model, as all once did.
 
     Args:
         model: a Module; it is an attribute, and part of the state.
@@ -314,18 +316,28 @@ def _old_arguments(optimizer: Optimizer, model: Any, grads: Any) -> tuple[Any, A
         model, grads = _MISSING, model
     if grads is _MISSING:
         _refuse("update was called without gradients")
-    found = _recall(optimizer)
-    if found is None:
-        _refuse(
-            "update was given gradients without a model, and this optimizer does not "
-            "know its model (it came out of merge, clone or a transform)"
-        )
+    found = model_of(optimizer)
     if "model" not in vars(optimizer):
         warn_removed(
             "Optimizer.update(grads) is the spelling of old releases, kept by "
             "nnx-compat\n  instead: optimizer.update(model, grads)"
         )
     return found, grads
+
+
+def model_of(optimizer: Any) -> Any:
+    """The model of an optimizer, for ``update(grads)``.
+
+    Raises:
+        ArgumentTypeError: it does not know it.
+    """
+    found = recall(optimizer)
+    if found is None:
+        _refuse(
+            "update was given gradients without a model, and this optimizer does not "
+            "know its model (it came out of merge, clone or a transform)"
+        )
+    return found
 
 
 def _refuse(found: str) -> NoReturn:

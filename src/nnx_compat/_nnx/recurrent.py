@@ -1,4 +1,4 @@
-"""Recurrent cells and layers, which came with flax 0.10.0.
+"""Recurrent cells and layers, which came later.
 
 The scan over time is ``jax.lax.scan`` over the state of the cell: its parameters are
 the same at each step, and whatever else it holds is carried from step to step and

@@ -1,4 +1,4 @@
-"""``TrainState`` as it is from flax 0.8.3 on, for the releases before.
+"""``TrainState`` as it is today, for the first releases.
 
 There it was an NNX Pytree of another layout, without ``create`` and ``opt_state``.
 """

@@ -112,7 +112,7 @@ def choose(nnx: Any, version: str) -> type[Revision]:
 
     Args:
         nnx: the native namespace.
-        version: PEP 440 text, ``"0.12.8"`` or ``"0.12.8+abc"``.
+        version: PEP 440 text, of a release or of a build of one (``"X.Y.Z+abc"``).
 
     Raises:
         UnsupportedFlaxError: the release is older than every revision here.
