@@ -58,7 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--million", type=float, default=100)
     parser.add_argument("--layers", type=int, default=24)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     width = int((options.million * 1e6 / options.layers) ** 0.5)
