@@ -162,21 +162,23 @@ def conformance(session: nox.Session) -> None:
     only = _option(session, "--only")
     with tempfile.TemporaryDirectory() as folder:
 
-        def run(flax: str, way: str) -> str:
+        def run(flax: str, way: str, *more: str) -> str:
             pair = matrix.dated(flax)
             at = ROOT / ".nox" / "conformance" / pair.id
             python = environments.ensure(at, pair, JUDGE)
             out = str(Path(folder, f"{flax}-{way}.json"))
             session.run(
                 str(python), "tools/conformance.py", "run", "--source", source,
-                "--through", way, "--out", out, *(["--only", only] if only else []),
+                "--through", way, "--out", out, *more,
+                *(["--only", only] if only else []),
                 env=environments.source_on_path(), external=True,
             )  # fmt: skip
             return f"{way}={out}"
 
         watched = run(tests_of, "watch")
         for flax in chosen:
-            outcomes = [run(flax, way) for way in ("native", "drop-in", "install")]
+            judged = ("--judged", watched.removeprefix("watch="))
+            outcomes = [run(flax, w, *judged) for w in ("native", "drop-in", "install")]
             record = matrix.CONFORMANCE / f"{tests_of}-on-{flax}.json"
             if only:
                 record = Path(folder, record.name)

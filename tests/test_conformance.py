@@ -100,12 +100,33 @@ def test_a_file_is_run_and_its_outcomes_and_uses_are_noted(tmp_path):
     )
     out = tmp_path / "out.json"
     for way in ("native", "drop-in", "install", "watch"):
-        conformance.run(tmp_path, way, out, ["state_test.py"], 1)
+        conformance.run(tmp_path, way, out, ["state_test.py"])
         found = json.loads(out.read_text())["state_test.py"]
         assert found["test_good"]["outcome"] == "passed", found
         assert found["test_bad"]["outcome"] == "failed"
         assert "None" in found["test_bad"]["why"]
     assert {"Linear", "state"} <= set(found["test_good"]["uses"])
+
+
+def test_a_test_that_is_impossible_is_left_out_for_it_may_keep_a_file_from_import(
+    tmp_path,
+):
+    text = (
+        "def deco(**_): raise TypeError\n"
+        "class TestA:\n"
+        "  @deco(hijax=True)\n"
+        "  def test_hijax(self):\n    pass\n"
+        "  def test_hijax_too(self):\n    pass\n"
+    )
+    tests = ["TestA::test_hijax0", "TestA::test_hijax1", "TestA::test_hijax_too"]
+    every = conformance.without_tests(text, tests, tests[:1])
+    assert every == text, "one of its cases is possible"
+    less = conformance.without_tests(text, tests, tests[:2])
+    space: dict = {}
+    exec(less, space)
+    assert [n for n in vars(space["TestA"]) if "test" in n] == ["test_hijax_too"]
+    function = conformance._test_functions(text)["TestA::test_hijax"]
+    assert conformance._decorated(function) == {"hijax=True"}
 
 
 def test_records_are_of_releases_and_hide_nothing():

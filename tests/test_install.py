@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -169,6 +171,23 @@ def test_an_item_is_assigned_where_jax_refuses_it():
         assert weight.get_value().tolist() == [2, 0, 0]
 
 
+def test_a_number_that_was_assigned_is_read_back():
+    if native.__name__ == "flax.experimental.nnx":
+        return  # there is no assignment at all
+    with nc.installed():
+        weight = native.Param(jnp.array(1))
+        weight[...] = 3
+        assert weight[...] == weight.get_value() == 3
+
+
+def test_variables_are_compared_element_by_element():
+    with nc.installed():
+        one, two = native.Param(jnp.arange(3.0)), native.Param(jnp.ones(3))
+        assert (one == two).tolist() == [False, True, False]
+        assert native.Param(2) == native.Param(2)
+        assert native.Param(2) != native.Param(3)
+
+
 def test_plain_lists_of_modules_are_taken_everywhere():
     with nc.installed():
 
@@ -205,6 +224,39 @@ def test_the_old_and_the_new_form_of_the_optimizer_are_taken():
         assert old.model is model
 
 
+def test_settings_are_read_as_what_the_release_does():
+    import flax
+
+    with nc.installed():
+        for name in facts.settings():
+            assert isinstance(getattr(flax.config, name), bool)
+        added = [n for n in facts.settings() if n not in flax.config._values]
+        for name in added:
+            assert getattr(flax.config, name) is facts.settings()[name]
+            assert f"flax.config.{name}" in nc.installed_names()
+            with pytest.raises(LookupError):
+                flax.config.update(name, True)
+    assert not any(hasattr(flax.config, name) for name in added)
+
+
+def test_a_carry_of_zeros_needs_no_keys():
+    if not hasattr(native, "LSTMCell"):
+        return
+    for name in ("LSTMCell", "OptimizedLSTMCell", "SimpleCell", "GRUCell"):
+        with nc.installed():
+            cell = getattr(native, name)(2, 3, rngs=native.Rngs(0))
+            for carry in jax.tree_util.tree_leaves(cell.initialize_carry((4, 2))):
+                assert carry.shape == (4, 3)
+                assert not carry.any()
+    if facts.treatment("nnx.LSTMCell.initialize_carry", nc.flax_version):
+        normal = jax.nn.initializers.normal()
+        with nc.installed(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            cell = native.LSTMCell(2, 3, carry_init=normal, rngs=native.Rngs(0))
+            with pytest.raises(ValueError, match="RNGs must be provided"):
+                cell.initialize_carry((4, 2))
+
+
 def test_layers_take_arguments_that_came_later():
     with nc.installed():
         half = jnp.ones((1, 2), jnp.float16)
@@ -219,6 +271,18 @@ def test_layers_take_arguments_that_came_later():
             preferred_element_type=jnp.float32, kernel_metadata={"unit": "m"},
         )  # fmt: skip
         assert nc.graphdef(layer) == nc.graphdef(again)
+        for name in ("SimpleCell", "OptimizedLSTMCell", "LSTMCell"):
+            if hasattr(native, name):
+                cell = getattr(native, name)(
+                    2, 3, rngs=native.Rngs(0), recurrent_kernel_metadata={"unit": "m"}
+                )
+                found = {
+                    path[0]
+                    for path, v in nc.variables(cell).items()
+                    if nc.get_metadata(v) == {"unit": "m"} and path[-1] == "kernel"
+                }
+                hidden = {"hi", "hf", "hg", "ho"} if name == "LSTMCell" else {"dense_h"}
+                assert found == hidden
         norm = native.LayerNorm(
             2, promote_dtype=lambda x, **_: x, bias_metadata={}, rngs=native.Rngs(0)
         )

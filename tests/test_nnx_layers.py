@@ -74,6 +74,12 @@ def attention(**options):
     return nnx.dot_product_attention_with_rope(q, k, v, rope=rope, **options)
 
 
+def grouped(**options):
+    q, k, v = wave((2, 5, 4, 4)), wave((2, 5, 2, 4), 1), wave((2, 5, 2, 4), 2)
+    mask = jnp.arange(5) != 2
+    return nnx.dot_product_attention(q, k, v, mask=mask[None, None, None], **options)
+
+
 CASES = {
     "RMSNorm": lambda: fixed(nnx.RMSNorm(4, rngs=rngs()))(X),
     "RMSNorm, no scale": lambda: nnx.RMSNorm(4, use_scale=False, rngs=rngs())(X),
@@ -119,6 +125,8 @@ CASES = {
     "RoPE": lambda: nnx.RoPE(100.0)(X),
     "RoPE, at positions": lambda: nnx.RoPE()(X, jnp.array([3.0, 0.0, 1.0])),
     "dot_product_attention_with_rope": attention,
+    "dot_product_attention, fewer heads": grouped,
+    "dot_product_attention, causal": lambda: grouped(is_causal=True),
 }
 
 # The sum of the results and their product with a wave, on flax 0.12.12.
@@ -153,6 +161,8 @@ NEWEST = {
     "RoPE": [5.187109, 7.667717],
     "RoPE, at positions": [3.819062, 6.42907],
     "dot_product_attention_with_rope": [0.2580185, 6.568681],
+    "dot_product_attention, fewer heads": [0.8289052, 31.31988],
+    "dot_product_attention, causal": [7.744408, 15.91334],
 }
 
 
@@ -342,6 +352,23 @@ def test_rope_can_be_the_attention_of_a_multi_head_attention_layer():
         rngs=rngs(),
     )
     assert jax.eval_shape(lambda: layer(X)).shape == (2, 3, 4)
+
+
+def test_fewer_heads_of_keys_must_divide_those_of_queries():
+    with pytest.raises(ValueError, match="must be (a )?multiple of"):
+        nnx.dot_product_attention(*(wave((1, 2, n, 4)) for n in (5, 2, 2)), module=None)
+
+
+def test_a_lora_hands_arguments_on_and_takes_metadata():
+    class Scaled(nnx.Module):
+        def __call__(self, x, by=1.0):
+            return jnp.full((*x.shape[:-1], 3), by)
+
+    layer = nnx.LoRA(
+        4, 2, 3, base_module=Scaled(), a_metadata={"unit": "m"}, rngs=rngs()
+    )
+    assert jnp.allclose(layer(X, by=2.0), 2.0)
+    assert nc.get_metadata(nc.variables(layer)["lora_a",]) == {"unit": "m"}
 
 
 # -- arguments ----------------------------------------------------------------------

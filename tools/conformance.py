@@ -97,12 +97,77 @@ def _import(module: str, names: list[ast.alias]) -> str:
     return ast.unparse(ast.ImportFrom(module=module, names=names, level=0))
 
 
+def without_tests(text: str, tests: Iterable[str], left_out: Iterable[str]) -> str:
+    r"""The source without the test functions all of whose cases are left out.
+
+    Args:
+        text: of a test file.
+        tests: the cases in it, ``"Class::test_name0"``.
+        left_out: some of these.
+
+    Example:
+        >>> text = "def test_a(): pass\ndef test_b(): pass\n"
+        >>> print(without_tests(text, ["test_a", "test_b"], ["test_a"]), end="")
+        pass
+        def test_b(): pass
+    """
+    functions = _test_functions(text)
+    cases: dict[str, set[str]] = {}
+    for test in tests:
+        cases.setdefault(_function_of(test, functions), set()).add(test)
+    lines = text.splitlines(keepends=True)
+    for name, node in functions.items():
+        if name in cases and cases[name] <= set(left_out):
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            last = node.end_lineno or first
+            lines[first - 1 : last] = ["\n"] * (last - first + 1)
+            lines[first - 1] = " " * node.col_offset + "pass\n"
+    return "".join(lines)
+
+
+def _function_of(test: str, functions: Iterable[str]) -> str:
+    """Which function a case is of: the parameters are said behind the name."""
+    return max((f for f in functions if test.startswith(f)), key=len, default="")
+
+
+def _test_functions(text: str) -> dict[str, ast.FunctionDef]:
+    """By name as pytest has it, ``"Class::test_name"``."""
+    found = {}
+    for node in ast.parse(text).body:
+        inside = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}::" if isinstance(node, ast.ClassDef) else ""
+        for child in inside:
+            if isinstance(child, ast.FunctionDef) and child.name.startswith("test"):
+                found[prefix + child.name] = child
+    return found
+
+
 # -- inside the environment of a pair -----------------------------------------------
 
 
-def run(source: Path, way: str, out: Path, only: list[str], jobs: int) -> None:
-    """Run the test files, each in a process of its own, and write the outcomes."""
+def run(
+    source: Path,
+    way: str,
+    out: Path,
+    only: Iterable[str] = (),
+    jobs: int = 1,
+    judged: Path | None = None,
+) -> None:
+    """Run the test files, each in a process of its own, and write the outcomes.
+
+    Args:
+        source: the checkout.
+        way: how, one of ``WAYS``.
+        out: the file to write.
+        only: names of files; all when there are none.
+        jobs: how many processes at a time.
+        judged: outcomes of ``watch``: tests that are impossible here are left out, for
+            a decorator of one can keep the whole file from being imported.
+    """
+    import flax
+
     wanted = [f for f in files(source) if not only or f.name in only]
+    watched = json.loads(judged.read_text()) if judged else {}
     outcomes: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         waiting = list(wanted)
@@ -112,7 +177,14 @@ def run(source: Path, way: str, out: Path, only: list[str], jobs: int) -> None:
                 file = waiting.pop(0)
                 at = Path(folder, file.stem)
                 at.mkdir()
-                running[file] = at, _start(file, at, way)
+                tests = watched.get(file.name, {})
+                left_out = [
+                    test
+                    for test, row in tests.items()
+                    if impossible(row.get("uses", ()), flax.__version__)
+                ]
+                text = without_tests(file.read_text(), tests, left_out)
+                running[file] = at, _start(file.name, text, at, way)
             file, (at, process) = next(iter(running.items()))
             for other, (_, candidate) in running.items():
                 if candidate.poll() is not None:
@@ -132,10 +204,9 @@ def run(source: Path, way: str, out: Path, only: list[str], jobs: int) -> None:
     out.write_text(json.dumps(outcomes, indent=1) + "\n")
 
 
-def _start(file: Path, at: Path, way: str) -> subprocess.Popen[str]:
-    text = file.read_text(encoding="utf-8")
+def _start(name: str, text: str, at: Path, way: str) -> subprocess.Popen[str]:
     package = {"native": "", "watch": "nnx_watched"}.get(way, "nnx_compat")
-    copied = at / file.name
+    copied = at / name
     copied.write_text(with_imports_from(text, package) if package else text)
     command = [sys.executable, __file__, "one", str(copied), way]
     env = {**os.environ, "JAX_PLATFORMS": "cpu"}
@@ -175,6 +246,7 @@ class Reporter:
 
     def __init__(self, file: Path, watch: Watch | None) -> None:
         self.file, self.watch = file, watch
+        self.decorated: dict[str, set[str]] = {}
 
     def write(self, item: str, **more: Any) -> None:
         """Add a line about a test."""
@@ -186,6 +258,9 @@ class Reporter:
         """A line for each test, so that one that crashes is not forgotten."""
         for item in items:
             self.write(item.nodeid)
+        if self.watch and items:
+            functions = _test_functions(items[0].path.read_text())
+            self.decorated = {name: _decorated(f) for name, f in functions.items()}
 
     def pytest_runtest_setup(self, item: Any) -> None:
         """Start the clock."""
@@ -205,11 +280,24 @@ class Reporter:
         """Stop the clock."""
         signal.alarm(0)
         if self.watch:
-            self.write(item.nodeid, uses=sorted(self.watch.seen))
+            test = item.nodeid.partition("::")[2]
+            named = self.decorated.get(_function_of(test, self.decorated), set())
+            self.write(item.nodeid, uses=sorted(self.watch.seen | named))
 
 
 def _give_up(*_: Any) -> None:
     raise TimeoutError(f"no end after {SECONDS} s")
+
+
+def _decorated(function: ast.FunctionDef) -> set[str]:
+    """The modes that the decorators of a test ask for, before it is run."""
+    return {
+        f"{keyword.arg}={keyword.value.value!r}"
+        for decorator in function.decorator_list
+        if isinstance(decorator, ast.Call)
+        for keyword in decorator.keywords
+        if keyword.arg in Watch.NOTED and isinstance(keyword.value, ast.Constant)
+    }
 
 
 class Watch:
@@ -282,6 +370,12 @@ class Watch:
         value = getattr(self.native, name)
         if isinstance(value, types.ModuleType):
             return Inside(self, name, value)
+        return self.found(name, value)
+
+    def found(self, name: str, value: Any) -> Any:
+        """Note that it was asked for, and in time that it is called."""
+        import types
+
         self.seen.add(name)
         if not isinstance(value, types.FunctionType):
             return value
@@ -302,8 +396,7 @@ class Inside:
 
     def __getattr__(self, name: str) -> Any:
         watch, own, module = self._watched
-        watch.seen.add(f"{own}.{name}")
-        return getattr(module, name)
+        return watch.found(f"{own}.{name}", getattr(module, name))
 
 
 # -- what came of it ----------------------------------------------------------------
@@ -394,6 +487,7 @@ def main() -> int:
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--only", nargs="*", default=[], metavar="FILE")
     command.add_argument("--jobs", type=int, default=2)
+    command.add_argument("--judged", type=Path, metavar="FILE")
     command = commands.add_parser("judge")
     command.add_argument("--tests-of", required=True)
     command.add_argument("--flax", required=True)
@@ -418,6 +512,7 @@ def main() -> int:
         options.out.absolute(),
         options.only,
         options.jobs,
+        options.judged,
     )
     return 0
 

@@ -1,5 +1,6 @@
 # Rendered by `nox -s render` from the facts. Nothing here is typed by hand.
 from ._nnx.attention import RoPE as RoPE
+from ._nnx.attention import dot_product_attention as dot_product_attention
 from ._nnx.attention import dot_product_attention_with_rope as dot_product_attention_with_rope
 from ._nnx.attributes import Object as Object
 from ._nnx.attributes import Pytree as Pytree
@@ -213,7 +214,6 @@ from flax.nnx import celu as celu
 from flax.nnx import combine_masks as combine_masks
 from flax.nnx import current_update_context as current_update_context
 from flax.nnx import deprecations as deprecations
-from flax.nnx import dot_product_attention as dot_product_attention
 from flax.nnx import elu as elu
 from flax.nnx import extract as extract
 from flax.nnx import from_tree as from_tree

@@ -1,7 +1,8 @@
-"""Rotary position embedding, which came late."""
+"""Attention with causal masks, fewer heads of keys, and rotary positions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,9 +10,73 @@ import jax.numpy as jnp
 
 from ..errors import ArgumentValueError
 from ..revisions import nnx
-from .fields import holds, read
+from . import resolve
+from .fields import holds, promoted, read
 
-__all__ = ["RoPE", "dot_product_attention_with_rope"]
+__all__ = ["RoPE", "dot_product_attention", "dot_product_attention_with_rope"]
+
+
+def dot_product_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    bias: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    broadcast_dropout: bool = True,
+    dropout_rng: jax.Array | None = None,
+    dropout_rate: float = 0.0,
+    deterministic: bool = False,
+    dtype: Any = None,
+    precision: Any = None,
+    module: Any = None,
+    promote_dtype: Callable[..., Any] = promoted,
+    is_causal: bool = False,
+) -> jax.Array:
+    """Values, averaged with weights that are a softmax of ``query @ key``.
+
+    Args:
+        query: ``(batch..., q_length, heads, head_dim)``.
+        key: ``(batch..., kv_length, kv_heads, head_dim)``; ``heads`` is a multiple of
+            ``kv_heads``, and so many heads of queries in turn share one of keys.
+        value: ``(batch..., kv_length, kv_heads, v_dim)``.
+        bias: added to the logits, ``(batch..., heads, q_length, kv_length)`` or what
+            can be broadcast to it.
+        mask: of the same shape; where it is False the weight is zero.
+        broadcast_dropout: whether all of a batch drop the same weights.
+        dropout_rng: a key; needed to drop any.
+        dropout_rate: the probability that a weight is dropped.
+        deterministic: drop none.
+        dtype: of the computation; by default that of the three together.
+        precision: of the products, as in ``jax.numpy.einsum``.
+        module: a Module that sows the weights as an Intermediate.
+        promote_dtype: ``((query, key, value), dtype=)`` to arrays of one dtype.
+        is_causal: let no query see a later key.
+
+    Raises:
+        ArgumentValueError: the heads are no multiple of those of the keys.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> q, kv = jnp.ones((1, 3, 4, 2)), jnp.ones((1, 3, 2, 2))
+        >>> nnx.dot_product_attention(q, kv, kv, is_causal=True).shape
+        (1, 3, 4, 2)
+    """
+    query, key, value = promote_dtype((query, key, value), dtype=dtype)
+    heads, kv_heads = query.shape[-2], key.shape[-2]
+    if heads % kv_heads:
+        raise ArgumentValueError(
+            f"Query heads ({heads}) must be a multiple of key heads ({kv_heads})"
+        )
+    if heads != kv_heads:
+        key, value = (jnp.repeat(x, heads // kv_heads, axis=-2) for x in (key, value))
+    if is_causal:
+        earlier = jnp.tril(jnp.ones((query.shape[-3], key.shape[-3]), bool))
+        mask = earlier if mask is None else jnp.logical_and(mask, earlier)
+    attended: jax.Array = nnx.dot_product_attention(
+        query, key, value, bias, mask, broadcast_dropout, dropout_rng, dropout_rate,
+        deterministic, query.dtype, precision, module,
+    )  # fmt: skip
+    return attended
 
 
 class RoPE(nnx.Module):  # type: ignore[misc, name-defined]
@@ -128,5 +193,6 @@ def dot_product_attention_with_rope(
         jnp.swapaxes(rope(jnp.swapaxes(x, -2, -3), input_positions), -2, -3)
         for x in (query, key)
     )
-    attended: jax.Array = nnx.dot_product_attention(query, key, value, **kwargs)
+    attend = resolve("dot_product_attention")[0]
+    attended: jax.Array = attend(query, key, value, **kwargs)
     return attended

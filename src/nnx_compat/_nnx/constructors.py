@@ -27,12 +27,47 @@ LAYERS: dict[str, str] = {
     "ConvTranspose": "",
     "Einsum": "einsum_op",
     "Embed": "",
+    "GRUCell": "",
     "GroupNorm": "",
+    "InstanceNorm": "",
+    "LSTMCell": "",
     "LayerNorm": "",
     "Linear": "dot_general",
     "LinearGeneral": "dot_general",
     "MultiHeadAttention": "",
+    "OptimizedLSTMCell": "",
     "RMSNorm": "",
+    "SimpleCell": "",
+}
+
+
+def _each(layers: str, name: str) -> tuple[str, ...]:
+    return tuple(f"{layer}.{name}" for layer in layers.split())
+
+
+_GATES: dict[str, tuple[str, ...]] = {
+    "kernel": ("dense_i.kernel",),
+    "recurrent_kernel": ("dense_h.kernel",),
+    "bias": ("dense_i.bias",),
+}
+#: The Variables that an argument ``..._metadata`` is for, unless it is the layer's own.
+_VARIABLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "MultiHeadAttention": {
+        "kernel": _each("query key value", "kernel"),
+        "bias": _each("query key value", "bias"),
+        "out_kernel": ("out.kernel",),
+        "out_bias": ("out.bias",),
+        "query_ln_scale": ("query_ln.scale",),
+        "key_ln_scale": ("key_ln.scale",),
+    },
+    "LSTMCell": {
+        "kernel": _each("ii if_ ig io", "kernel"),
+        "recurrent_kernel": _each("hi hf hg ho", "kernel"),
+        "bias": _each("hi hf hg ho", "bias"),
+    },
+    "OptimizedLSTMCell": {**_GATES, "bias": ("dense_h.bias",)},
+    "SimpleCell": _GATES,
+    "GRUCell": _GATES,
 }
 
 _PRODUCTS: dict[str, Callable[..., Any]] = {
@@ -60,7 +95,7 @@ def taking_later_arguments(layer: str, native: Any) -> Any:
             if name == "preferred_element_type" and product in taken:
                 given = kwargs.get(product) or _PRODUCTS[product]
                 kwargs[product] = _preferring(given, value)
-            elif variable in ("kernel", "bias", "scale", "embedding"):
+            elif variable != name:
                 metadata[variable] = value
             elif not (name.endswith("promote_dtype") and _as_before(value)):
                 raise RefusedArgumentError(
@@ -70,11 +105,19 @@ def taking_later_arguments(layer: str, native: Any) -> Any:
                     otherwise="a release that has it: pip install --upgrade flax",
                 )
         native(self, *args, **kwargs)
+        paths = _VARIABLES.get(layer, {})
         for variable, values in metadata.items():
-            if functional.is_variable(vars(self).get(variable)):
-                functional.set_metadata(vars(self)[variable], **values)
+            for path in paths.get(variable, (variable,)):
+                found = functools.reduce(_attribute, path.split("."), self)
+                if functional.is_variable(found):
+                    functional.set_metadata(found, **values)
 
     return __init__
+
+
+def _attribute(node: Any, name: str) -> Any:
+    """What is stored, and None where there is nothing, as without a bias."""
+    return None if node is None else vars(node).get(name)
 
 
 @functools.cache  # equal layers have one product, or their graphdefs would differ

@@ -27,9 +27,10 @@ _done: list[tuple[Any, str, Any]] = []
 def install() -> None:
     """Give the installed Flax what it lacks, until ``uninstall``.
 
-    Adds names to ``flax.nnx``, methods to its classes, and module paths that vanished
-    to ``sys.modules``. Never replaces what is there, except where the facts say that a
-    call is an error today. Calling it again does nothing; any thread may.
+    Adds names to ``flax.nnx``, methods to its classes, settings about NNX to
+    ``flax.config``, and module paths that vanished to ``sys.modules``. Never replaces
+    what is there, except where the facts say that a call is an error today. Calling it
+    again does nothing; any thread may.
 
     Example:
         >>> import nnx_compat as nc
@@ -100,6 +101,8 @@ def installed_names() -> tuple[str, ...]:
 def _dotted(owner: Any, name: str) -> str:
     if owner is sys.modules:
         return name
+    if getattr(owner, "__module__", "") == "flax.configurations":
+        return f"flax.config.{name}"
     if isinstance(owner, type):
         return f"{nnx.__name__}.{owner.__name__}.{name}"
     return f"{owner.__name__}.{name}"
@@ -136,6 +139,7 @@ def _additions() -> Iterator[tuple[Any, str, Any]]:
     yield from _methods({(owner, name) for owner, name, _ in mended})
     yield from mended
     yield from _names()
+    yield from _settings()
     yield from _paths()
 
 
@@ -143,12 +147,10 @@ def _methods(mended: set[tuple[type, str]]) -> Iterator[tuple[type, str, Any]]:
     from . import members
 
     for kind, table in members.tables().items():
-        instance = members.instance(kind)
         for name, value in vars(table).items():
             if name in _ORDINARY or (kind, name) in mended:
                 continue
-            lacks = _lacks(kind, name) and not hasattr(instance, name)
-            if lacks or _mended(f"nnx.Variable.{name}"):
+            if _lacks(kind, name) or _mended(f"nnx.Variable.{name}"):
                 yield kind, name, value
 
 
@@ -157,8 +159,15 @@ _ORDINARY = frozenset(vars(type("_", (), {}))) | {"__annotations__"}
 
 
 def _lacks(kind: type, name: str) -> bool:
-    """Whether neither the class nor one it derives from, but ``object``, has it."""
-    return not any(name in vars(base) for base in kind.__mro__[:-1])
+    """Whether the class has it neither of its own, nor forwards it to its value.
+
+    What it has from ``object`` alone, like a comparison by identity, is not its own.
+    """
+    from . import members
+
+    if any(name in vars(base) for base in kind.__mro__[:-1]):
+        return False
+    return hasattr(object, name) or not hasattr(members.instance(kind), name)
 
 
 def _mended(name: str) -> bool:
@@ -175,6 +184,15 @@ def _names() -> Iterator[tuple[Any, str, Any]]:
         row = facts.treatment(f"nnx.{name}", flax_version)
         if row is None or row.treatment != "refused":
             yield nnx, name, resolve(name, warn=False)[0]
+
+
+def _settings() -> Iterator[tuple[Any, str, Any]]:
+    """Settings to be read; setting one that the release lacks stays an error."""
+    import flax
+
+    for name, value in facts.settings().items():
+        if not hasattr(flax.config, name):
+            yield type(flax.config), name, value
 
 
 #: Files of NNX by their newest name, and by the one they had before.

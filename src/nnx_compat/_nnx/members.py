@@ -169,6 +169,10 @@ def _binary(name: str) -> Callable[[Any, Any], Any]:
     return method
 
 
+# Where a Variable has no comparison of its own, what it has is object's: identity.
+Variable.__eq__ = _binary("eq")  # type: ignore[method-assign]
+
+
 def _reflected(name: str) -> Callable[[Any, Any], Any]:
     apply = getattr(operator, name)
 

@@ -8,13 +8,14 @@ one does. Which of them on which releases: rows with the treatment ``mended`` in
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .. import facts
+from .. import facts, functional
 from ..revisions import bound, flax_version, nnx
+from . import members
 from .constructors import LAYERS, taking_later_arguments
-from .members import metadata_getter, value_getter, value_setter
 from .optimizer import model_of, recall, remember
 
 Make = Callable[[Any], Any]
@@ -69,6 +70,29 @@ def _holds_data(value: Any) -> bool:
     return any(map(nnx.is_data, jax.tree_util.tree_leaves(value, is_leaf=nnx.is_data)))
 
 
+def _get_item(native: Any) -> Any:
+    def __getitem__(self: Any, index: Any) -> Any:
+        try:
+            return native(self, index)
+        except TypeError:
+            value = functional.get_value(self)
+            if index is not Ellipsis or hasattr(value, "__getitem__"):
+                raise
+            return value
+
+    return __getitem__
+
+
+def _equal(native: Any) -> Any:
+    def __eq__(self: Any, other: Any) -> Any:
+        try:
+            return native(self, other)
+        except (TypeError, ValueError):
+            return members.Variable.__eq__(self, other)
+
+    return __eq__
+
+
 def _copy(native: Any) -> Any:
     def copy(self: Any, *value: Any, **updates: Any) -> Any:
         if "value" in updates:
@@ -79,6 +103,22 @@ def _copy(native: Any) -> Any:
         return made
 
     return copy
+
+
+def _initialize_carry(native: Any) -> Any:
+    def initialize_carry(
+        self: Any, input_shape: Any, rngs: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        # a carry of zeros takes keys and uses none of them
+        default = (
+            inspect.signature(type(self).__init__).parameters["carry_init"].default
+        )
+        zeros = self.carry_init is default and not any((*args, *kwargs.values()))
+        if rngs is None and self.rngs is None and zeros:
+            rngs = nnx.Rngs(0)
+        return native(self, input_shape, rngs, *args, **kwargs)
+
+    return initialize_carry
 
 
 def _make_optimizer(native: Any) -> Any:
@@ -125,10 +165,16 @@ _MENDS: dict[str, Make] = {
         f"nnx.{layer}.__init__": functools.partial(taking_later_arguments, layer)
         for layer in LAYERS
     },
-    "nnx.Variable.get_value": value_getter,
-    "nnx.Variable.set_value": value_setter,
-    "nnx.Variable.get_metadata": metadata_getter,
-    "nnx.VariableState.get_metadata": metadata_getter,
+    **{
+        f"nnx.{cell}.initialize_carry": _initialize_carry
+        for cell in ("GRUCell", "LSTMCell", "OptimizedLSTMCell", "SimpleCell")
+    },
+    "nnx.Variable.get_value": members.value_getter,
+    "nnx.Variable.set_value": members.value_setter,
+    "nnx.Variable.get_metadata": members.metadata_getter,
+    "nnx.VariableState.get_metadata": members.metadata_getter,
+    "nnx.Variable.__getitem__": _get_item,
+    "nnx.Variable.__eq__": _equal,
     "nnx.Variable.copy": _copy,
     "nnx.VariableState.copy": _copy,
     "nnx.Optimizer.__init__": _make_optimizer,

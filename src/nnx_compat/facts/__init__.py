@@ -545,6 +545,18 @@ def features() -> tuple[Feature, ...]:
 
 
 @cache
+def settings() -> dict[str, Any]:
+    """Settings of ``flax.config`` about NNX, and what a release without one does.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.settings()["nnx_graph_mode"]
+        True
+    """
+    return {row["name"]: row["value"] for row in _namespace()["setting"]}
+
+
+@cache
 def _names() -> dict[str, dict[str, Any]]:
     text = (_HERE / "names.json").read_text(encoding="utf-8")
     data: dict[str, dict[str, Any]] = json.loads(text)["names"]
