@@ -147,7 +147,8 @@ def conformance(session: nox.Session) -> None:
 
     ``-- --source CHECKOUT --tests-of 0.12.7`` is a checkout of Flax at that tag;
     ``--flax 0.10.7,0.12.0`` chooses the releases, ``--only rngs_test.py`` one file (and
-    records nothing).
+    records nothing). ``--examples`` runs the checkout's toy examples instead, on every
+    release.
     """
     source, tests_of = _option(session, "--source"), _option(session, "--tests-of")
     if source is None or tests_of is None:
@@ -175,6 +176,19 @@ def conformance(session: nox.Session) -> None:
             )  # fmt: skip
             return f"{way}={out}"
 
+        if "--examples" in session.posargs:
+            outcomes = [
+                f"{flax}:{run(flax, way, '--examples')}"
+                for flax in (r.version for r in facts.releases())
+                for way in ("native", "install")
+            ]
+            record = matrix.EXAMPLES / f"{tests_of}.json"
+            session.run(
+                sys.executable, "tools/conformance.py", "judge", "--tests-of", tests_of,
+                "--out", str(record), *outcomes,
+                env=environments.source_on_path(), external=True,
+            )  # fmt: skip
+            return
         watched = run(tests_of, "watch")
         for flax in chosen:
             judged = ("--judged", watched.removeprefix("watch="))

@@ -80,6 +80,36 @@ def test_a_test_is_judged_when_it_passes_at_home_and_is_possible(tmp_path):
     assert "3 judged, native 66.7%" in matrix.summary(record)
 
 
+def test_examples_are_judged_by_what_runs_at_home(tmp_path):
+    folder = tmp_path / conformance.EXAMPLES
+    folder.mkdir(parents=True)
+    for name, text in {
+        "good.py": "from matplotlib import pyplot as plt\nplt.plot([1])",
+        "data.py": "import datasets\n"
+        "assert datasets.load_dataset('mnist')['train']['image'].shape[1:] == (28, 28)",
+        "bad.py": "raise KeyError('no')",
+        "newer.py": "import sys\nfrom flax import nnx\nassert 'nnx_compat' not in "
+        "sys.modules, 'what\\na day'",
+    }.items():
+        (folder / name).write_text(text)
+    outcomes = {}
+    for way in ("native", "install"):
+        out = outcomes[f"0.12.7:{way}"] = tmp_path / f"{way}.json"
+        conformance.run(tmp_path, way, out, examples=True)
+    record = conformance.judge_examples(outcomes, "0.12.7")
+    assert record == {
+        "tests_of": "0.12.7",
+        "judged": ["data.py", "good.py", "newer.py"],
+        "releases": {
+            "0.12.7": {
+                "native": 3,
+                "install": 2,
+                "failing": {"newer.py": "AssertionError: what"},
+            }
+        },
+    }
+
+
 def test_a_checkout_without_tests_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="instead: a checkout of Flax"):
         conformance.files(tmp_path)

@@ -14,6 +14,10 @@ and ``nnx_compat.install()``. ``watch`` is native and notes which features a tes
 by the arguments it passes and the names it asks for: on a release that is older than a
 feature (``facts.features``), a test that uses it is counted apart, and so is one that
 asks for names inside Flax's modules that are not public.
+
+The examples of the checkout are run as well (``--examples``), each a script that must
+come to its end. Their plots are stubbed, and so is the one data set that would be
+downloaded: noise of the same form.
 """
 
 from __future__ import annotations
@@ -46,12 +50,15 @@ FILES = (
     "transforms_test.py",
     "nn",
 )
+EXAMPLES = Path("examples", "nnx_toy_examples")
 WAYS = ("native", "drop-in", "install", "watch")
 SECONDS = 120  # for one test: on some releases a loop over a Variable never ends
 
 
-def files(source: Path) -> list[Path]:
-    """The test files of a checkout, those of folders included."""
+def files(source: Path, *, examples: bool = False) -> list[Path]:
+    """The test files of a checkout, those of folders included, or its examples."""
+    if examples:
+        return sorted((source / EXAMPLES).glob("*.py"))
     root = source / "tests" / "nnx"
     found: list[Path] = []
     for name in FILES:
@@ -152,6 +159,7 @@ def run(
     only: Iterable[str] = (),
     jobs: int = 1,
     judged: Path | None = None,
+    examples: bool = False,
 ) -> None:
     """Run the test files, each in a process of its own, and write the outcomes.
 
@@ -163,10 +171,12 @@ def run(
         jobs: how many processes at a time.
         judged: outcomes of ``watch``: tests that are impossible here are left out, for
             a decorator of one can keep the whole file from being imported.
+        examples: run the examples, and no tests.
     """
     import flax
 
-    wanted = [f for f in files(source) if not only or f.name in only]
+    found_files = files(source, examples=examples)
+    wanted = [f for f in found_files if not only or f.name in only]
     watched = json.loads(judged.read_text()) if judged else {}
     outcomes: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -226,7 +236,7 @@ def _outcomes(file: Path) -> dict[str, Any]:
 
 
 def one(file: Path, way: str) -> int:
-    """Run one test file in this process."""
+    """Run one test file, or one example, in this process."""
     import pytest  # type: ignore[import-not-found, unused-ignore]
 
     watch = Watch() if way == "watch" else None
@@ -234,11 +244,49 @@ def one(file: Path, way: str) -> int:
         import nnx_compat
 
         nnx_compat.install()
+    if not file.name.endswith("_test.py"):
+        return example(file)
     code: int = pytest.main(
         ["-q", "-p", "no:cacheprovider", "--tb=short", "-W", "ignore", str(file)],
         plugins=[Reporter(file.with_name("outcomes.jsonl"), watch)],
     )
     return code
+
+
+def example(file: Path) -> int:
+    """Run one example to its end, and write that it came there or why not."""
+    import runpy
+    import types
+    import unittest.mock
+    import warnings
+
+    import numpy as np
+
+    def load_dataset(name: str) -> dict[str, dict[str, Any]]:
+        noise = np.random.default_rng(0).integers(0, 256, (640, 28, 28), np.uint8)
+        return {part: {"image": noise} for part in ("train", "test")}
+
+    warnings.simplefilter("ignore")
+    for name in ("matplotlib", "matplotlib.pyplot"):
+        sys.modules[name] = unittest.mock.MagicMock()
+    sys.modules["datasets"] = types.ModuleType("datasets")
+    sys.modules["datasets"].load_dataset = load_dataset  # type: ignore[attr-defined]
+    reporter = Reporter(file.with_name("outcomes.jsonl"), None)
+    reporter.write(EXAMPLE)  # so that one that takes the process with it has crashed
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(5 * SECONDS)
+    try:
+        runpy.run_path(str(file), run_name="__main__")
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        reporter.write(EXAMPLE, outcome="failed", why=why)
+        return 1
+    reporter.write(EXAMPLE, outcome="passed")
+    return 0
+
+
+#: The one test that an example is, as pytest would name it.
+EXAMPLE = "::example"
 
 
 class Reporter:
@@ -452,6 +500,33 @@ def judge(outcomes: dict[str, Path], tests_of: str, flax: str) -> dict[str, Any]
     }
 
 
+def judge_examples(outcomes: dict[str, Path], tests_of: str) -> dict[str, Any]:
+    """What came of the examples of a release: which pass, on each release by each way.
+
+    Args:
+        outcomes: files that ``run`` wrote, by release and way, ``"0.8.5:install"``;
+            an example is judged when it passes natively on its own release.
+        tests_of: the release that they are of.
+    """
+    found = {key: json.loads(file.read_text()) for key, file in outcomes.items()}
+    test = EXAMPLE.removeprefix("::")
+    home = found[f"{tests_of}:native"]
+    judged = [name for name in home if _passed(home, name, test)]
+    releases: dict[str, dict[str, Any]] = {}
+    for key, files in found.items():
+        flax, way = key.split(":")
+        failing = {
+            name: files[name][test].get("why", files[name][test]["outcome"])
+            for name in judged
+            if not _passed(files, name, test)
+        }
+        row = releases.setdefault(flax, {})
+        row[way] = len(judged) - len(failing)
+        if way != "native" and failing:
+            row["failing"] = failing
+    return {"tests_of": tests_of, "judged": judged, "releases": releases}
+
+
 def _passed(outcomes: dict[str, Any], file: str, test: str) -> bool:
     row = outcomes.get(file, {}).get(test, {})
     return row.get("outcome") in ("passed", "skipped")
@@ -488,9 +563,10 @@ def main() -> int:
     command.add_argument("--only", nargs="*", default=[], metavar="FILE")
     command.add_argument("--jobs", type=int, default=2)
     command.add_argument("--judged", type=Path, metavar="FILE")
+    command.add_argument("--examples", action="store_true")
     command = commands.add_parser("judge")
     command.add_argument("--tests-of", required=True)
-    command.add_argument("--flax", required=True)
+    command.add_argument("--flax", help="without it the outcomes are of examples")
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("outcomes", nargs="+", metavar="WAY=FILE")
     command = commands.add_parser("one")
@@ -502,8 +578,11 @@ def main() -> int:
     if options.command == "judge":
         outcomes = dict(text.split("=", 1) for text in options.outcomes)
         files = {way: Path(file) for way, file in outcomes.items()}
-        record = judge(files, options.tests_of, options.flax)
-        options.out.parent.mkdir(exist_ok=True)
+        if options.flax:
+            record = judge(files, options.tests_of, options.flax)
+        else:
+            record = judge_examples(files, options.tests_of)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         return 0
     run(
@@ -513,6 +592,7 @@ def main() -> int:
         options.only,
         options.jobs,
         options.judged,
+        options.examples,
     )
     return 0
 

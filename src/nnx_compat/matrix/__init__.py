@@ -16,6 +16,7 @@ from .. import facts
 
 __all__ = [
     "CONFORMANCE",
+    "EXAMPLES",
     "RESULTS",
     "Pair",
     "conformance",
@@ -30,6 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 
 #: What came of Flax's own tests, one JSON for the tests of a release on another.
 CONFORMANCE = Path(__file__).parent / "conformance"
+EXAMPLES = CONFORMANCE / "examples"
 
 #: The CPython that has wheels of every jax, but for those the facts list.
 _PYTHON = "3.11"
@@ -126,6 +128,16 @@ def conformance() -> list[dict[str, Any]]:
         for file in CONFORMANCE.glob("*.json")
     ]
     return sorted(found, key=lambda r: (Version(r["tests_of"]), Version(r["flax"])))
+
+
+def examples() -> list[dict[str, Any]]:
+    """What came of the examples of Flax releases, on every release."""
+    from packaging.version import Version
+
+    found: list[dict[str, Any]] = [
+        json.loads(file.read_text(encoding="utf-8")) for file in EXAMPLES.glob("*.json")
+    ]
+    return sorted(found, key=lambda record: Version(record["tests_of"]))
 
 
 def summary(record: dict[str, Any]) -> str:

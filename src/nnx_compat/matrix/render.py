@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import facts
-from . import RESULTS, conformance, dated, pair, results
+from . import RESULTS, conformance, dated, examples, pair, results
 
 _HEAD = """\
 # What was measured
@@ -86,6 +86,28 @@ def _conformance_table() -> str:
                 ]
                 + [apart if group == "all" else ""]
             )
+    return _table(columns, body)
+
+
+_EXAMPLES = """
+## The toy examples of Flax, on every release
+
+From `nox -s conformance -- --examples`: whole scripts, their plots stubbed and one data
+set replaced by noise. Those are judged that run on their own release.
+"""
+
+
+def _examples_table() -> str:
+    columns = ("examples of", "on flax", "judged", "natively", "install()", "failing")
+    body = [
+        [
+            record["tests_of"], flax, str(len(record["judged"])), str(row["native"]),
+            str(row["install"]),
+            "; ".join(f"{file}: {why}" for file, why in row.get("failing", {}).items()),
+        ]
+        for record in examples()
+        for flax, row in record["releases"].items()
+    ]  # fmt: skip
     return _table(columns, body)
 
 
@@ -184,6 +206,8 @@ def render() -> str:
     parts += [_NAMES, _names_table()]
     if conformance():
         parts += [_CONFORMANCE, _conformance_table()]
+    if examples():
+        parts += [_EXAMPLES, _examples_table()]
     return "\n".join(parts)
 
 
