@@ -37,8 +37,8 @@ nox.options.reuse_existing_virtualenvs = True
 # what Flax's own tests import besides what Flax needs
 JUDGE = ("pytest>=8", "cloudpickle>=3", "absl-py>=2")
 TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100")
-# Three files are about this repository, not about a release: `nox` alone runs them.
-_OURS = ("matrix", "design", "conformance")
+# Four files are about this repository, not about a release: `nox` alone runs them.
+_OURS = ("matrix", "design", "conformance", "check")
 WHOLE = ("tests", *(f"--ignore=tests/test_{name}.py" for name in _OURS))
 CONTRACT = ("tests/test_contract.py", "tests/test_pure_state_update.py")
 SUITES: dict[str, tuple[str, ...]] = {
@@ -221,7 +221,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def render(session: nox.Session) -> None:
-    """Render compat_matrix.md and nnx.pyi; ``-- --check`` compares only."""
+    """Render compat_matrix.md, nnx.pyi and docs/rules; ``-- --check`` compares only."""
     session.install("packaging")
     what = "--check" if "--check" in session.posargs else "--write"
     session.run(
@@ -229,6 +229,7 @@ def render(session: nox.Session) -> None:
         env=environments.source_on_path(),
     )  # fmt: skip
     session.run("python", "tools/stub.py", what)
+    session.run("python", "tools/pages.py", what)
 
 
 @nox.session(venv_backend="none")

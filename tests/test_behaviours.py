@@ -6,11 +6,13 @@ hold here? The facts say on which releases the answer is yes; a probe that disag
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import copy
 import itertools
 import pickle
 import threading
+import types
 import warnings
 
 import jax
@@ -215,6 +217,17 @@ def probe_graphdef_carries_metadata():
 @probe
 def probe_graphdef_with_a_list_is_unhashable():
     return raises(TypeError, lambda: hash(split(Holder(sizes=[1, 2]))[0]))
+
+
+@probe
+def probe_graphdef_with_a_set_is_unhashable():
+    values = ({1}, collections.deque([1]), types.SimpleNamespace(size=1))
+    without = [
+        raises(TypeError, lambda: hash(split(Holder(value=value))[0]))  # noqa: B023
+        for value in values
+    ]
+    assert len(set(without)) == 1
+    return without[0]
 
 
 @probe
@@ -572,6 +585,28 @@ def probe_module_appended_later_is_lost():
 
 
 @probe
+def probe_array_appended_later_is_lost():
+    model = Holder(arrays=[])
+    model.arrays.append(jnp.ones(2))
+    try:
+        return jax.tree_util.tree_leaves(split(model)[1]) == []
+    except ValueError:
+        return False
+
+
+@probe
+def probe_module_in_a_set_is_lost():
+    layer = linear()
+    held = ({layer}, types.SimpleNamespace(layer=layer), layer.__call__, lambda: layer)
+    models = [Holder(held=value) for value in held]
+    copies = [merge(*split(model)) for model in models]
+    return all(
+        jax.tree_util.tree_leaves(split(model)[1]) == [] and copy.held is model.held
+        for model, copy in zip(models, copies, strict=True)
+    )
+
+
+@probe
 def probe_module_is_a_pytree():
     return isinstance(jax.tree_util.tree_leaves(linear())[0], jax.Array)
 
@@ -606,6 +641,17 @@ def probe_rngs_are_a_mapping():
 @probe
 def probe_rngs_keep_raw_keys():
     return nnx.Rngs(jax.random.PRNGKey(0)).params().dtype == jnp.uint32
+
+
+@probe
+def probe_scan_out_axes_hold_the_carry():
+    if not hasattr(nnx, "Carry"):
+        return False
+    scan = nnx.scan(lambda c, x: c + x, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
+    try:
+        return float(scan(jnp.array(0.0), jnp.arange(3.0))) == 3.0
+    except TypeError:
+        return False
 
 
 @probe

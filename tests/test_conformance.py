@@ -76,7 +76,10 @@ def test_a_test_is_judged_when_it_passes_at_home_and_is_possible(tmp_path):
     }  # fmt: skip
     assert record["apart"] == {"tree mode": 1}
     assert record["failing"]["install"] == {"state_test.py": ["a", "b", "e"]}
-    assert record["lost"] == ["state_test.py::a", "state_test.py::e"]
+    assert record["lost"] == {
+        "drop-in": ["state_test.py::e"],
+        "install": ["state_test.py::a", "state_test.py::e"],
+    }
     assert "3 judged, native 66.7%" in matrix.summary(record)
 
 

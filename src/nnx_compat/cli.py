@@ -1,11 +1,12 @@
-"""The command line, ``nnx-compat``: demo, doctor, matrix, run."""
+"""The command line, ``nnx-compat``: check, explain, demo, doctor, matrix, run."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from . import __version__, facts
@@ -53,12 +54,36 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", help="what is installed, and whether it fits together"
     )
     doctor.add_argument("--json", action="store_true", help="for a machine to read")
+    doctor.add_argument(
+        "--audit", metavar="MODULE:FACTORY",
+        help="call a function of yours and look at the model that it returns",
+    )  # fmt: skip
     doctor.set_defaults(run=_doctor)
 
     matrix = commands.add_parser("matrix", help="what was measured on every release")
     matrix.add_argument("--flax", metavar="SPEC", default="", help="as '>=0.10,<0.12'")
     matrix.add_argument("--json", action="store_true", help="for a machine to read")
     matrix.set_defaults(run=_matrix)
+
+    check = commands.add_parser(
+        "check", help="which Flax releases code runs on, and whether its range holds"
+    )
+    check.add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
+    check.add_argument("--target", metavar="SPEC", default="", help="as '>=0.10,<0.13'")
+    check.add_argument(
+        "--strict", action="store_true", help="let what is only likely count too"
+    )
+    check.add_argument(
+        "--format", choices=("text", "json", "github", "sarif"), default="text"
+    )
+    check.add_argument(
+        "--all", action="store_true", help="show findings outside the range as well"
+    )
+    check.set_defaults(run=_check)
+
+    explain = commands.add_parser("explain", help="a rule: what, where, why, instead")
+    explain.add_argument("code", help="as NC101; without it, all of them", nargs="?")
+    explain.set_defaults(run=_explain)
 
     run = commands.add_parser(
         "run", help="run a script or a module with what the installed Flax lacks",
@@ -145,6 +170,9 @@ def _doctor(options: argparse.Namespace) -> int:
     from . import doctor
 
     report = doctor.examine()
+    # where nothing could be bound there is no model to look at, only the cause to tell
+    if options.audit and report.revision:
+        return _audit(options, doctor.as_json(report))
     if options.json:
         print(json.dumps(doctor.as_json(report), indent=2))
         return 0 if report.healthy else 1
@@ -174,6 +202,44 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"problem    {problem['found']}\n  run:     {problem['run']}")
     print("healthy" if report.healthy else f"{len(report.problems)} problem(s)")
     return 0 if report.healthy else 1
+
+
+def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
+    import contextlib
+
+    from . import auditing
+    from .auditing._target import load
+    from .errors import NnxCompatError
+
+    try:
+        # what a factory prints is not to come before JSON
+        with contextlib.redirect_stdout(sys.stderr):
+            model = load(options.audit)
+        found = auditing.audit(model)
+    except NnxCompatError as error:
+        print(f"nnx-compat doctor --audit: {error}", file=sys.stderr)
+        return 2
+    counts = {s: sum(one.severity == s for one in found) for s in auditing.SEVERITIES}
+    sound = report["healthy"] and not counts["lost"] + counts["wrong"]
+    if options.json:
+        plain = [one.as_json() for one in found]
+        audit = {"target": options.audit, "findings": plain, **counts}
+        print(json.dumps({**report, "audit": audit}, indent=2))
+        return 0 if sound else 1
+    versions = report["versions"]
+    print(
+        f"flax {versions['flax']}, jax {versions['jax']}, revision {report['revision']}"
+    )
+    for problem in report["problems"]:
+        print(f"problem    {problem['found']}\n  run:     {problem['run']}")
+    if found:
+        _print_table(
+            options.audit,
+            ("severity", "code", "what was found", "instead"),
+            [(one.severity, one.code, one.text, one.remedy) for one in found],
+        )
+    print(f"{counts['lost']} lost, {counts['wrong']} wrong, {counts['note']} note(s)")
+    return 0 if sound else 1
 
 
 # -- matrix -------------------------------------------------------------------------
@@ -206,6 +272,66 @@ def _matrix(options: argparse.Namespace) -> int:
             for r in rows
         ],
     )  # fmt: skip
+    return 0
+
+
+# -- check and explain --------------------------------------------------------------
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .check import SourceError, check, output
+
+    try:
+        with _progress() as progress:
+            report = check(
+                options.paths, target=options.target, strict=options.strict,
+                progress=progress,
+            )  # fmt: skip
+    except SourceError as error:
+        print(f"nnx-compat check: {error}", file=sys.stderr)
+        return 2
+    if options.all and options.format == "text":
+        print(output.text(report, everything=True))
+    else:
+        print(output.FORMATS[options.format](report))
+    return 0 if report.holds else 1
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on the terminal, for a reader who waits; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        from rich.progress import Progress
+    except ImportError:
+        yield lambda done, of: print(f"\r{done} of {of}", end="", file=sys.stderr)
+        print("\r", end="", file=sys.stderr)
+        return
+    from rich.console import Console
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("files")
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from .check.pages import page
+    from .check.rules import RULES, by_code
+
+    if options.code is None:
+        _print_table("rules", ("code", "what"), [(r.code, r.title) for r in RULES])
+        return 0
+    rule = by_code(options.code.upper())
+    if rule is None:
+        print(
+            f"nnx-compat explain: there is no rule {options.code!r}\n"
+            f"  instead: {', '.join(rule.code for rule in RULES)}",
+            file=sys.stderr,
+        )
+        return 2
+    print(page(rule), end="")
     return 0
 
 

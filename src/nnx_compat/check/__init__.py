@@ -1,0 +1,133 @@
+"""The static checker: which Flax releases a piece of code runs on, and why.
+
+``check`` reads Python sources and notebooks; nothing is imported or run, and neither
+Flax nor jax has to be installed. The flow: ``sources`` -> ``reader`` (what is known of
+values, and on which releases a line is reached) -> ``rules`` (what differs between
+releases, from the facts) -> ``Report`` (the verdict), which ``output`` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import declared, releases, sources
+from .declared import Declared
+from .findings import Finding
+from .sources import SourceError
+
+__all__ = ["Declared", "Finding", "Report", "SourceError", "check", "check_source"]
+
+
+@dataclass
+class Report:
+    """What was found in all files, and what follows.
+
+    Attributes:
+        findings: in the order of files and lines.
+        files: how many were read.
+        lines: how many they have.
+        declared: the range that the project declares, or that was asked for.
+        strict: whether what is only likely counts.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    files: int = 0
+    lines: int = 0
+    declared: Declared | None = None
+    strict: bool = False
+
+    def counts(self, finding: Finding) -> bool:
+        """Whether a finding weighs in the verdict."""
+        return bool(finding.excluded) and (finding.certain or self.strict)
+
+    def concerns(self, finding: Finding) -> bool:
+        """Whether a finding is about a release of the declared range."""
+        inside = releases.ALL if self.declared is None else self.declared.mask
+        return bool((finding.excluded | finding.warns) & inside)
+
+    @property
+    def runs(self) -> int:
+        """The releases on which the code runs, as bits."""
+        return self.without()
+
+    def without(self, code: str = "") -> int:
+        """The releases on which it would run without the findings of a code."""
+        mask = releases.ALL
+        for finding in self.findings:
+            if self.counts(finding) and finding.code != code:
+                mask &= ~finding.excluded
+        return mask
+
+    @property
+    def holds(self) -> bool:
+        """Whether it runs on every release of the declared range, or on some at all."""
+        if self.declared is None:
+            return bool(self.runs)
+        return not self.declared.mask & ~self.runs
+
+
+def check(
+    paths: Iterable[str],
+    *,
+    target: str = "",
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    r"""Check files and folders.
+
+    Args:
+        paths: Python sources, notebooks and folders of them.
+        target: a PEP 440 specifier of Flax, in place of what the project declares.
+        strict: let what is only likely weigh in the verdict.
+        progress: told how many files are done, and of how many.
+
+    Raises:
+        SourceError: a file cannot be read; nothing is skipped silently.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from nnx_compat.check import check
+        >>> from nnx_compat.check.releases import spelled
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "model.py")
+        ...     _ = file.write_text("from flax import nnx\nview = nnx.view\n")
+        ...     report = check([str(file)])
+        >>> [finding.code for finding in report.findings]
+        ['NC104', 'NC101']
+        >>> spelled(report.runs)
+        'from 0.12.4'
+    """
+    listed = [str(path) for path in paths]
+    report = Report(strict=strict)
+    report.declared = declared.target(target) if target else declared.around(listed)
+    wanted = list(sources.files(listed))
+    for done, path in enumerate(wanted):
+        if progress is not None:
+            progress(done, len(wanted))
+        _check_file(path, report)
+    if progress is not None:
+        progress(len(wanted), len(wanted))
+    return report
+
+
+def _check_file(path: Path, report: Report) -> None:
+    source = sources.read(path)
+    report.files += 1
+    report.lines += source.text.count("\n")
+    report.findings += check_source(source)
+
+
+def check_source(source: sources.Source) -> list[Finding]:
+    """What is found in one module.
+
+    Raises:
+        SourceError: it is no Python.
+    """
+    from .reader import Reader
+
+    if not source.speaks_of_nnx():
+        return []
+    reader = Reader(source.path, source.tree())
+    return source.kept(sorted(set(reader.findings)))

@@ -1,0 +1,260 @@
+"""Which releases a condition is true on: the guards that people write.
+
+A guard is evaluated as it stands, once for every release, with ``flax.__version__``,
+``hasattr(nnx, ...)`` and signatures answered from the facts. Whatever else it asks for
+is unknown, and then both branches are taken to be possible.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from packaging.version import Version
+
+from . import members
+from .values import Dotted, Function, Value
+
+__all__ = ["Unknown", "evaluate"]
+
+
+class Unknown(Exception):
+    """The condition asks for something that only running the code would tell."""
+
+
+class _Present:
+    """An object that exists and is not None, of which no more is known."""
+
+
+_PRESENT = _Present()
+_COMPARE: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
+    ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Is: operator.is_, ast.IsNot: operator.is_not,
+    ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
+}  # fmt: skip
+_BUILTINS: dict[str, Callable[..., Any]] = {
+    "int": int, "str": str, "len": len, "bool": bool, "tuple": tuple, "list": tuple,
+    "any": any, "all": all, "min": min, "max": max, "set": frozenset,
+}  # fmt: skip
+_VERSIONS = (
+    "packaging.version.Version", "packaging.version.parse",
+    "packaging.version.parse_version", "pkg_resources.parse_version",
+    "distutils.version.LooseVersion", "distutils.version.StrictVersion",
+    "looseversion.LooseVersion",
+)  # fmt: skip
+_INSTALLED = ("importlib.metadata.version", "importlib_metadata.version")
+_METHODS = ("split", "startswith", "endswith", "strip", "partition", "keys", "replace")
+
+
+def evaluate(
+    node: ast.expr,
+    version: str,
+    infer: Callable[[ast.expr], Value],
+    define: Callable[[str, str], ast.expr | None],
+) -> Any:
+    """The value of an expression on a release.
+
+    Args:
+        node: the expression; nothing in it is run.
+        version: of Flax.
+        infer: what is known of an expression.
+        define: the expression last assigned to a name on a release.
+
+    Raises:
+        Unknown: it cannot be told.
+    """
+    return _Evaluation(version, infer, define).value(node)
+
+
+class _Evaluation:
+    def __init__(
+        self,
+        version: str,
+        infer: Callable[[ast.expr], Value],
+        define: Callable[[str, str], ast.expr | None],
+    ) -> None:
+        self.version = version
+        self.infer = infer
+        self.define = define
+        self.bound: dict[str, Any] = {}
+        self.depth = 0
+
+    def value(self, node: ast.expr) -> Any:
+        """Evaluate; any failure of it is unknown, too."""
+        method = getattr(self, f"_{type(node).__name__}", None)
+        if method is None or self.depth > 20:
+            raise Unknown
+        self.depth += 1
+        try:
+            return method(node)
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError):
+            raise Unknown from None
+        finally:
+            self.depth -= 1
+
+    def _Constant(self, node: ast.Constant) -> Any:
+        return node.value
+
+    def _Tuple(self, node: ast.Tuple) -> Any:
+        return tuple(map(self.value, node.elts))
+
+    _List = _Set = _Tuple
+
+    def _Name(self, node: ast.Name) -> Any:
+        if node.id in self.bound:
+            return self.bound[node.id]
+        found = self.infer(node)
+        if found is not None:
+            return self._known(found)
+        defined = self.define(node.id, self.version)
+        if defined is None or defined is node:
+            raise Unknown
+        return self.value(defined)
+
+    def _known(self, found: Value) -> Any:
+        if isinstance(found, Dotted):
+            if found.path in ("flax.__version__", "flax.version.__version__"):
+                return self.version
+            if found.path == "typing.TYPE_CHECKING":
+                return False
+            if members.exists(found, self.version):
+                return _PRESENT
+        raise Unknown
+
+    def _Attribute(self, node: ast.Attribute) -> Any:
+        found = self.infer(node)
+        if found is not None:
+            return self._known(found)
+        if node.attr == "parameters" and isinstance(node.value, ast.Call):
+            return self._signature(node.value)
+        owner = self.value(node.value)
+        if isinstance(owner, Version) and not node.attr.startswith("_"):
+            return getattr(owner, node.attr)
+        raise Unknown
+
+    def _signature(self, call: ast.Call) -> frozenset[str]:
+        called = self.infer(call.func)
+        if not isinstance(called, Dotted) or called.path != "inspect.signature":
+            raise Unknown
+        parameters = members.parameters(call.args[0], self.infer, self.version)
+        if parameters is None:
+            raise Unknown
+        return parameters
+
+    def _Call(self, node: ast.Call) -> Any:
+        function = node.func
+        if isinstance(function, ast.Attribute) and function.attr in _METHODS:
+            owner = self.value(function.value)
+            if function.attr == "keys" and isinstance(owner, frozenset):
+                return owner
+            if isinstance(owner, str):
+                return getattr(owner, function.attr)(*map(self.value, node.args))
+            raise Unknown
+        called = self.infer(function)
+        if isinstance(called, Dotted):
+            return self._called(called.path, node)
+        if isinstance(called, Function):
+            return self._returned(called)
+        if isinstance(function, ast.Name):
+            return self._builtin(function.id, node)
+        raise Unknown
+
+    def _called(self, path: str, node: ast.Call) -> Any:
+        if path in _VERSIONS:
+            return Version(self.value(node.args[0]))
+        if path in _INSTALLED and self.value(node.args[0]) == "flax":
+            return self.version
+        if path == "importlib.util.find_spec":
+            module = members.module_path(self.value(node.args[0]))
+            if module is not None:
+                return _PRESENT if members.module_on(module, self.version) else None
+        raise Unknown
+
+    def _returned(self, function: Function) -> Any:
+        body = [s for s in function.node.body if not isinstance(s, ast.Expr)]
+        if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value:
+            return self.value(body[0].value)
+        raise Unknown
+
+    def _builtin(self, name: str, node: ast.Call) -> Any:
+        if name in ("hasattr", "getattr"):
+            owner, wanted = self.infer(node.args[0]), self.value(node.args[1])
+            has = members.has(owner, wanted, self.version)
+            if has is None:
+                raise Unknown
+            if name == "hasattr":
+                return has
+            return _PRESENT if has else self.value(node.args[2])
+        if name == "callable":
+            return self.value(node.args[0]) is _PRESENT
+        if name == "map":
+            function = _BUILTINS[node.args[0].id]  # type: ignore[attr-defined]
+            return tuple(map(function, self.value(node.args[1])))
+        if name in _BUILTINS:
+            return _BUILTINS[name](*map(self.value, node.args))
+        raise Unknown
+
+    def _GeneratorExp(self, node: ast.GeneratorExp | ast.ListComp) -> Any:
+        (generator,) = node.generators
+        if not isinstance(generator.target, ast.Name) or generator.ifs:
+            raise Unknown
+        name, found = generator.target.id, []
+        for item in self.value(generator.iter):
+            self.bound[name] = item
+            found.append(self.value(node.elt))
+        del self.bound[name]
+        return tuple(found)
+
+    _ListComp = _GeneratorExp
+
+    def _Subscript(self, node: ast.Subscript) -> Any:
+        owner = self.value(node.value)
+        if isinstance(node.slice, ast.Slice):
+            lower, upper, step = (
+                None if part is None else self.value(part)
+                for part in (node.slice.lower, node.slice.upper, node.slice.step)
+            )
+            return owner[lower:upper:step]
+        return owner[self.value(node.slice)]
+
+    def _UnaryOp(self, node: ast.UnaryOp) -> Any:
+        if isinstance(node.op, ast.Not):
+            return not self.value(node.operand)
+        if isinstance(node.op, ast.USub):
+            return -self.value(node.operand)
+        raise Unknown
+
+    def _BoolOp(self, node: ast.BoolOp) -> Any:
+        # False and unknown is False; True and unknown is unknown
+        deciding, unknown = isinstance(node.op, ast.Or), False
+        for operand in node.values:
+            try:
+                if bool(self.value(operand)) is deciding:
+                    return deciding
+            except Unknown:
+                unknown = True
+        if unknown:
+            raise Unknown
+        return not deciding
+
+    def _IfExp(self, node: ast.IfExp) -> Any:
+        return self.value(node.body if self.value(node.test) else node.orelse)
+
+    def _NamedExpr(self, node: ast.NamedExpr) -> Any:
+        return self.value(node.value)
+
+    def _Compare(self, node: ast.Compare) -> Any:
+        left = self.value(node.left)
+        for op, right_node in zip(node.ops, node.comparators, strict=True):
+            right = self.value(right_node)
+            if _PRESENT in (left, right) and not isinstance(op, (ast.Is, ast.IsNot)):
+                raise Unknown
+            if isinstance(left, Version) and isinstance(right, str):
+                right = Version(right)
+            if not _COMPARE[type(op)](left, right):
+                return False
+            left = right
+        return True

@@ -1,0 +1,71 @@
+"""What the checker says about a line of code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Finding", "Problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a rule has to say about something that it was shown.
+
+    Attributes:
+        text: one sentence, without a full stop.
+        excluded: the releases on which the code does not do what it says, as bits.
+        warns: the releases on which it does, with a warning.
+        error: the exception that it is there, as a guard may catch it; ``""`` where it
+            runs and means something else.
+        certain: whether what the rule was shown leaves no doubt.
+        instead: what to write.
+        node: where it is, if not where the event is.
+    """
+
+    text: str
+    excluded: int
+    error: str = ""
+    certain: bool = True
+    instead: str = ""
+    warns: int = 0
+    node: Any = None
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """A problem, and where it is.
+
+    Attributes:
+        path: of the file, as it was given.
+        line: counted from 1.
+        column: counted from 1.
+        code: of the rule.
+        text: one sentence, without a full stop.
+        excluded: the releases it excludes, guards considered, as bits.
+        warns: the releases on which it runs with a warning, likewise.
+        certain: whether there is no doubt.
+        instead: what to write.
+        cell: of a notebook, counted from 1; 0 in other files.
+        end_line: of the code that is meant.
+        end_column: of the code that is meant.
+    """
+
+    path: str
+    cell: int
+    line: int
+    column: int
+    code: str
+    text: str
+    excluded: int
+    certain: bool
+    instead: str = ""
+    warns: int = 0
+    end_line: int = 0
+    end_column: int = 0
+
+    @property
+    def where(self) -> str:
+        """As an editor or a terminal finds it: ``path:line:column``."""
+        cell = f":cell {self.cell}" if self.cell else ""
+        return f"{self.path}{cell}:{self.line}:{self.column}"

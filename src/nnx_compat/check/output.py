@@ -1,0 +1,180 @@
+"""A report as text, JSON, GitHub annotations or SARIF."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from . import Finding, Report, declared, releases
+from .rules import RULES
+
+__all__ = ["FORMATS", "verdict"]
+
+
+def verdict(report: Report) -> list[str]:
+    """What follows from the findings, in a few lines."""
+    lines = [_runs(report)]
+    given = report.declared
+    if given is None:
+        return lines
+    asks = f"{given.where} asks for flax{given.specifier or ' of any version'}: "
+    if report.holds:
+        return [*lines, asks + "holds"]
+    lines.append(asks + "does not hold")
+    fitting = declared.right(report.runs, given)
+    if fitting:
+        lines.append(f"  instead: flax{fitting}")
+    return lines
+
+
+def _runs(report: Report) -> str:
+    runs = report.runs
+    if runs == releases.ALL:
+        return "Runs on every Flax release that has NNX."
+    if runs:
+        text = f"Runs on flax {releases.spelled(runs)}."
+    else:
+        text = "No flax release runs this code."
+    return " ".join([text, *_without(report)])
+
+
+def _without(report: Report) -> list[str]:
+    """What would be gained by mending the findings of one code, best first."""
+    codes = sorted({f.code for f in report.findings if report.counts(f)})
+    if len(codes) < 2:
+        return []
+    gains = {code: report.without(code) for code in codes}
+    gained = [
+        code for code in sorted(codes, key=lambda c: -gains[c].bit_count())
+        if gains[code].bit_count() > report.runs.bit_count()
+    ]  # fmt: skip
+    return [f"Without {c}: {releases.spelled(gains[c])}." for c in gained[:3]]
+
+
+def text(report: Report, everything: bool = False) -> str:
+    """A line a finding of the declared range, then the verdict."""
+    lines = []
+    shown = [f for f in report.findings if everything or report.concerns(f)]
+    for finding in shown:
+        likely = "" if finding.certain else " (likely)"
+        lines.append(f"{finding.where}: {finding.code} {finding.text}{likely}")
+        if finding.instead:
+            lines.append(f"  instead: {finding.instead}")
+    hidden = len(report.findings) - len(shown)
+    if hidden:
+        one = hidden == 1
+        lines.append(
+            f"{hidden} finding{'' if one else 's'} about other releases "
+            f"{'is' if one else 'are'} not shown (--all)"
+        )
+    return "\n".join([*lines, *verdict(report)])
+
+
+def _finding(report: Report, finding: Finding) -> dict[str, Any]:
+    return {
+        "path": finding.path,
+        "cell": finding.cell or None,
+        "line": finding.line,
+        "column": finding.column,
+        "end_line": finding.end_line,
+        "end_column": finding.end_column,
+        "code": finding.code,
+        "text": finding.text,
+        "certain": finding.certain,
+        "concerns": report.concerns(finding),
+        "excluded": list(releases.listed(finding.excluded)),
+        "warns": list(releases.listed(finding.warns)),
+        "instead": finding.instead or None,
+    }
+
+
+def as_json(report: Report) -> str:
+    """For a machine to read."""
+    given = report.declared
+    shown: dict[str, Any] = {
+        "files": report.files,
+        "lines": report.lines,
+        "findings": [_finding(report, finding) for finding in report.findings],
+        "runs": list(releases.listed(report.runs)),
+        "holds": report.holds,
+        "declared": None,
+        "right": None,
+    }
+    if given is not None:
+        shown["declared"] = {"where": given.where, "specifier": given.specifier}
+        shown["right"] = declared.right(report.runs, given)
+    return json.dumps(shown, indent=2)
+
+
+def github(report: Report) -> str:
+    """Workflow commands, which GitHub shows beside the lines of a pull request."""
+    lines = []
+    for finding in filter(report.concerns, report.findings):
+        level = "error" if report.counts(finding) else "warning"
+        place = (
+            f"file={finding.path},line={finding.line},col={finding.column},"
+            f"endLine={finding.end_line},title={finding.code}"
+        )
+        said = finding.text + (f"%0Ainstead: {finding.instead}" * bool(finding.instead))
+        lines.append(f"::{level} {place}::{said}")
+    return "\n".join([*lines, *verdict(report)])
+
+
+def sarif(report: Report) -> str:
+    """SARIF 2.1.0, for code scanning (docs.oasis-open.org/sarif)."""
+    shown = [finding for finding in report.findings if report.concerns(finding)]
+    used = {finding.code for finding in shown}
+    rules = [
+        {
+            "id": rule.code,
+            "shortDescription": {"text": rule.title},
+            "fullDescription": {"text": rule.why},
+            "help": {"text": rule.mend},
+        }
+        for rule in RULES
+        if rule.code in used
+    ]
+    results = [
+        {
+            "ruleId": finding.code,
+            "level": "error" if report.counts(finding) else "note",
+            "message": {"text": finding.text},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": finding.path.replace("\\", "/")},
+                        "region": {
+                            "startLine": finding.line,
+                            "startColumn": finding.column,
+                            "endLine": finding.end_line,
+                            "endColumn": finding.end_column,
+                        },
+                    }
+                }
+            ],
+        }
+        for finding in shown
+    ]
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "nnx-compat",
+                        "rules": rules,
+                    }
+                },
+                "results": results,
+                "properties": {"verdict": verdict(report), "holds": report.holds},
+            }
+        ],
+    }
+    return json.dumps(log, indent=2)
+
+
+FORMATS: dict[str, Callable[..., str]] = {
+    "text": text, "json": as_json, "github": github, "sarif": sarif,
+}  # fmt: skip

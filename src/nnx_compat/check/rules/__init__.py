@@ -1,0 +1,85 @@
+"""The rules, one file for each subject; a rule registers itself by being listed here.
+
+A rule is shown events of one kind and says what is wrong with one, or nothing. Which
+releases are concerned it asks the facts. Its page, ``nnx-compat explain CODE``, is made
+of the texts in its file; its example is run on every release of the matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..findings import Problem
+
+__all__ = ["RULES", "Rule", "by_code"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that differs between releases.
+
+    Attributes:
+        code: ``NC1xx`` something is absent, ``NC3xx`` a call has another form,
+            ``NC4xx`` it runs and means something else, ``NC5xx`` it is deprecated.
+        title: what it is about, in a few words.
+        why: two or three sentences.
+        before: a script that fails, or asserts what does not hold, on the releases that
+            the rule names.
+        mend: how to write it instead, in words.
+        event: the class of events it is shown.
+        find: from an event to what is wrong with it.
+        after: what to write by hand, where ``nnx-compat fix`` cannot.
+    """
+
+    code: str
+    title: str
+    why: str
+    before: str
+    mend: str
+    event: type
+    find: Callable[[Any], Problem | None]
+    after: str = ""
+
+
+def _listed() -> tuple[Rule, ...]:
+    from . import (
+        arguments,
+        array_attributes,
+        deprecated,
+        members,
+        modules,
+        names,
+        optimizer_update,
+        optimizer_wrt,
+        plain_lists,
+        scan_axes,
+        stale_states,
+        states_with_rngs,
+        variable_items,
+        variable_states,
+    )
+
+    found = [
+        names.RULE, arguments.RULE, members.RULE, modules.RULE, array_attributes.RULE,
+        variable_states.RULE, optimizer_update.RULE, optimizer_wrt.RULE,
+        plain_lists.RULE, variable_items.WRITTEN, variable_items.IN_PLACE,
+        variable_items.REPLACED, stale_states.RULE, states_with_rngs.RULE,
+        scan_axes.RULE, deprecated.RULE, deprecated.METHODS,
+    ]  # fmt: skip
+    return tuple(sorted(found, key=lambda rule: rule.code))
+
+
+RULES = _listed()
+
+
+def by_code(code: str) -> Rule | None:
+    """The rule with a code.
+
+    Example:
+        >>> from nnx_compat.check import rules
+        >>> rules.by_code("NC101").title
+        'a name that some releases do not have'
+    """
+    return next((rule for rule in RULES if rule.code == code), None)

@@ -1,0 +1,45 @@
+"""NC105: attributes of the array, read from the Variable: ``kernel.T``."""
+
+from __future__ import annotations
+
+from .. import events, members, releases
+from ..findings import Problem
+from . import Rule
+
+
+def find(event: events.Attribute) -> Problem | None:
+    """An attribute of the array, which a Variable forwards on newer releases only."""
+    owner = event.owner
+    if event.node.attr not in members.ARRAY or not members.is_variable(owner):
+        return None
+    there = members.behaviour("variable-forwards-attributes")
+    there |= members.on(f"nnx.Variable.{event.node.attr}")
+    if owner.attribute:
+        there |= members.behaviour("attribute-unwraps-the-variable")
+    where = releases.spelled(there)
+    return Problem(
+        f"`variable.{event.node.attr}` is the array's on flax {where}",
+        releases.ALL & ~there,
+        error="AttributeError",
+        instead=f"nnx_compat.get_value(variable).{event.node.attr}",
+    )
+
+
+RULE = Rule(
+    code="NC105",
+    title="an attribute of the array, asked of the Variable",
+    why=(
+        "A Variable forwards what it does not have itself to its array, on newer "
+        "releases; on older ones it is an AttributeError."
+    ),
+    before="""\
+import jax.numpy as jnp
+from flax.experimental import nnx
+
+weight = nnx.Param(jnp.ones((2, 3)))
+assert weight.T.shape == (3, 2)
+""",
+    mend="Ask the array: `nnx_compat.get_value(variable).T`.",
+    event=events.Attribute,
+    find=find,
+)

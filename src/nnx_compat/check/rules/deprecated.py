@@ -1,0 +1,96 @@
+"""NC501, NC502: what the newest release still has, with a warning."""
+
+from __future__ import annotations
+
+from .. import events, members, releases
+from ..findings import Problem
+from . import Rule
+
+
+def find_value(event: events.Attribute) -> Problem | None:
+    """``variable.value``."""
+    attribute = event.node.attr
+    if attribute not in ("value", "raw_value") or not members.is_variable(event.owner):
+        return None
+    warns = members.behaviour("variable-value-is-deprecated")
+    use = "set_value(variable, x)" if event.stored else "get_value(variable)"
+    return Problem(
+        f"`variable.{attribute}` warns on flax {releases.spelled(warns)}",
+        0,
+        warns=warns,
+        instead=f"nnx_compat.{use}",
+    )
+
+
+#: Methods of State that are functions by now.
+_METHODS = {
+    "flat_state": "to_flat_state(state)",
+    "filter": "filter_state(state, filter, ...)",
+    "split": "split_state(state, filter, ...)",
+    "map": "map_state(f, state)",
+    "to_pure_dict": "to_pure_dict(state)",
+    "replace_by_pure_dict": "from_pure_dict(state, values)",
+}
+
+
+def find_method(event: events.Attribute) -> Problem | None:
+    """``state.flat_state()`` and its like."""
+    if event.owner.kind != "nnx.State" or event.node.attr not in _METHODS:
+        return None
+    warns = members.behaviour("state-methods-warn")
+    return Problem(
+        f"`State.{event.node.attr}` warns on flax {releases.spelled(warns)}",
+        0,
+        warns=warns,
+        instead=f"nnx_compat.{_METHODS[event.node.attr]}",
+    )
+
+
+RULE = Rule(
+    code="NC501",
+    title="variable.value",
+    why=(
+        "`.value` is on every release, and emits a DeprecationWarning on the newest: "
+        "what is deprecated today is what breaks next."
+    ),
+    before="""\
+import warnings
+
+from flax.experimental import nnx
+
+warnings.simplefilter("error", DeprecationWarning)
+weight = nnx.Param(2.0)
+assert weight.value == 2.0
+""",
+    mend="`nnx_compat.get_value(variable)` and `nnx_compat.set_value(variable, x)`.",
+    event=events.Attribute,
+    find=find_value,
+)
+
+METHODS = Rule(
+    code="NC502",
+    title="methods of State",
+    why=(
+        "The methods of State are functions by now, and emit a DeprecationWarning; "
+        "what `flat_state()` returns has changed as well."
+    ),
+    before="""\
+import warnings
+
+from flax.experimental import nnx
+
+warnings.simplefilter("error", DeprecationWarning)
+state = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+assert len(state.flat_state()) == 2
+""",
+    after="""\
+import nnx_compat as nc
+from nnx_compat import nnx
+
+state = nc.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+assert len(nc.to_flat_state(state)) == 2
+""",
+    mend="The functions of nnx_compat of the same names.",
+    event=events.Attribute,
+    find=find_method,
+)

@@ -1,0 +1,70 @@
+"""NC103: methods and properties, ``variable.get_value()``, ``rngs.fork()``."""
+
+from __future__ import annotations
+
+from .. import events, members, releases
+from ..findings import Problem
+from . import Rule
+
+#: What behaves alike on every release, by member.
+INSTEAD = {
+    "get_value": "nnx_compat.get_value(variable)",
+    "set_value": "nnx_compat.set_value(variable, value)",
+    "get_metadata": "nnx_compat.get_metadata(variable)",
+    "set_metadata": "nnx_compat.set_metadata(variable, name=value)",
+    "split": "nnx_compat.split(node)",
+    "iter_modules": "nnx_compat.iter_modules(node)",
+}
+#: Attributes that instances have although their class shows none on those releases.
+_FIELDS = frozenset({"value", "type", "raw_value", "key", "count", "tag", "model"})
+
+
+def find(event: events.Attribute) -> Problem | None:
+    """A member that not every release has."""
+    attribute, owner = event.node.attr, event.owner
+    if owner.compat and not members.is_variable(owner):
+        return None
+    path = next(
+        (m for kind in members.kinds(owner) if (m := members.member(kind, attribute))),
+        "",
+    )
+    if not path or attribute in members.ARRAY:
+        return None
+    there = members.on(path)
+    kind_there = members.on(members.kinds(owner)[0])
+    if attribute in _FIELDS:
+        there = releases.ALL
+    if owner.attribute and members.is_variable(owner):
+        # what is read from a Module is the array there, and not the Variable
+        there &= ~members.behaviour("attribute-unwraps-the-variable")
+    excluded = kind_there & ~there
+    if not excluded:
+        return None
+    return Problem(
+        f"`{path.removeprefix('nnx.')}` is in flax {releases.spelled(there)}",
+        excluded,
+        error="AttributeError",
+        instead=INSTEAD.get(attribute, ""),
+    )
+
+
+RULE = Rule(
+    code="NC103",
+    title="a method or attribute that some releases do not have",
+    why=(
+        "The class is there and lacks this member. On a Variable the error can be "
+        "about the array instead, to which newer releases forward unknown names."
+    ),
+    before="""\
+from flax import nnx
+
+weight = nnx.Param(2.0)
+assert weight.get_value() == 2.0
+""",
+    mend=(
+        "Use the function of nnx_compat, which takes the object as its first argument: "
+        "`nnx_compat.get_value(variable)`."
+    ),
+    event=events.Attribute,
+    find=find,
+)

@@ -1,0 +1,52 @@
+"""NC101: ``nnx.List`` and every other public name, from ``facts/names.json``."""
+
+from __future__ import annotations
+
+from ... import facts
+from .. import events, members, releases
+from ..findings import Problem
+from . import Rule
+
+
+def find(event: events.Name) -> Problem | None:
+    """A name that is not there on every release."""
+    there = members.on(event.path)
+    if there == releases.ALL:
+        return None
+    if not there:
+        return Problem(
+            f"`{event.path}` is in no release up to {facts.releases()[-1].version}",
+            releases.ALL,
+            error="ImportError" if event.by_import else "AttributeError",
+            instead="the spelling, and nnx-compat for a newer Flax",
+        )
+    name = event.path.removeprefix("nnx.")
+    ours = name in facts.backports() or members.on(event.path) == releases.ALL
+    return Problem(
+        f"`{event.path}` is in flax {releases.spelled(there)}",
+        releases.ALL & ~there,
+        error="ImportError" if event.by_import else "AttributeError",
+        instead=f"from nnx_compat import nnx; {event.path}" if ours else "",
+    )
+
+
+RULE = Rule(
+    code="NC101",
+    title="a name that some releases do not have",
+    why=(
+        "Names of NNX come, go, and sometimes come back: `nnx.List` was there, was "
+        "not, and is again. No minimum version says that; the facts list intervals."
+    ),
+    before="""\
+from flax import nnx
+
+layers = nnx.List([nnx.Linear(2, 3, rngs=nnx.Rngs(0))])
+assert len(layers) == 1
+""",
+    mend=(
+        "Take the namespace from nnx_compat, which builds what the installed release "
+        "lacks: `from nnx_compat import nnx`."
+    ),
+    event=events.Name,
+    find=find,
+)

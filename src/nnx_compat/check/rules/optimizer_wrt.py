@@ -1,0 +1,46 @@
+"""NC311: ``nnx.Optimizer(model, tx)``, without ``wrt=``."""
+
+from __future__ import annotations
+
+from .. import events, members, releases
+from ..findings import Problem
+from . import Rule
+
+
+def find(event: events.Call) -> Problem | None:
+    """An Optimizer made without saying what is trained."""
+    if event.path != "nnx.Optimizer" or event.open or "wrt" in event.keywords:
+        return None
+    row = members.name("nnx.Optimizer.update")
+    required = 0 if row is None else releases.of(row.parameters["model"])
+    if len(event.arguments) + len(event.keywords & {"model", "tx"}) < 2:
+        return None
+    runs = members.on("nnx.Optimizer") & ~required
+    positional = len(event.arguments) > 2
+    form = "model, tx, wrt" if positional else "model, tx"
+    return Problem(
+        f"`nnx.Optimizer({form})` runs on flax {releases.spelled(runs)}",
+        required,
+        error="TypeError",
+        instead="nnx.Optimizer(model, tx, wrt=nnx.Param), with nnx_compat's namespace",
+    )
+
+
+RULE = Rule(
+    code="NC311",
+    title="Optimizer without wrt=",
+    why=(
+        "`wrt=` says which Variables are trained. It was nnx.Param unless given; by "
+        "now it has to be given, by keyword."
+    ),
+    before="""\
+import optax
+from flax.experimental import nnx
+
+model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+optimizer = nnx.Optimizer(model, optax.sgd(0.1))
+""",
+    mend="Write `wrt=nnx.Param`, and take `nnx` from nnx_compat for older releases.",
+    event=events.Call,
+    find=find,
+)

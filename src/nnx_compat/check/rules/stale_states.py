@@ -1,0 +1,78 @@
+"""NC401: a state that is used after its model was changed."""
+
+from __future__ import annotations
+
+from .. import events, members, releases
+from ..findings import Problem
+from . import Rule
+
+
+def find(event: events.Treated) -> Problem | None:
+    """A state from ``split`` or ``state``, used when the model has moved on."""
+    split: dict[str, str] = {}
+    changed: set[str] = set()
+    for kind, name, written, node in event.steps:
+        if kind == "split":
+            split[name] = written
+            changed.discard(name)
+        elif kind == "bind":
+            split.pop(name, None)
+        elif kind == "change":
+            changed |= {state for state, model in split.items() if _of(model, name)}
+        elif kind == "use" and name in changed and name in split:
+            shares = members.behaviour("split-shares-variables")
+            return Problem(
+                f"`{name}` was taken from `{split[name]}`, which was changed since: "
+                f"on flax {releases.spelled(shares)} the change shows in it",
+                shares,
+                certain=False,
+                instead="nnx_compat.split and nnx_compat.state, which detach",
+                node=node,
+            )
+    return None
+
+
+def _of(model: str, changed: str) -> bool:
+    return model.split(".")[0] == changed
+
+
+RULE = Rule(
+    code="NC401",
+    title="a state used after its model was changed",
+    why=(
+        "`split` and `state` gave a copy. By now they hand out the Variables of the "
+        "model, so that a state that was kept for later changes with the model."
+    ),
+    before="""\
+import jax.numpy as jnp
+from flax.experimental import nnx
+
+
+def run():
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    before = nnx.state(model)
+    model.kernel.value = jnp.zeros((2, 3))
+    assert before.kernel.value.any()
+
+
+run()
+""",
+    after="""\
+import jax.numpy as jnp
+import nnx_compat as nc
+from nnx_compat import nnx
+
+
+def run():
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    before = nc.state(model)
+    nc.update(model, {"kernel": jnp.zeros((2, 3))})
+    assert nc.to_pure_dict(before)["kernel"].any()
+
+
+run()
+""",
+    mend="`nnx_compat.split` and `nnx_compat.state` are detached on every release.",
+    event=events.Treated,
+    find=find,
+)

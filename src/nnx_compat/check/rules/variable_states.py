@@ -1,0 +1,47 @@
+"""NC301: ``nnx.VariableState(type, value)``, which is the Variable itself by now."""
+
+from __future__ import annotations
+
+from .. import events, members, releases
+from ..findings import Problem
+from . import Rule
+
+
+def find(event: events.Call) -> Problem | None:
+    """The constructor of a leaf, with the type first."""
+    if event.path != "nnx.VariableState" or event.open:
+        return None
+    given = len(event.arguments) + len(event.keywords & {"type", "value"})
+    if given != 2:
+        return None
+    takes = members.takes("nnx.VariableState", "type")
+    # ** metadata would take type=: what decides is the parameter of that name
+    row = members.name("nnx.VariableState")
+    if row is not None:
+        takes = releases.of(row.parameters["type"])
+    where = releases.spelled(takes)
+    return Problem(
+        f"`nnx.VariableState(type, value)` is made so on flax {where}",
+        members.on("nnx.VariableState") & ~takes,
+        error="TypeError",
+        instead="type(value), a Variable; nnx_compat.from_flat_state for a whole state",
+    )
+
+
+RULE = Rule(
+    code="NC301",
+    title="VariableState(type, value)",
+    why=(
+        "A leaf of a state was a VariableState with a type and a value. Since states "
+        "hold Variables the name stands for Variable, which takes a value only."
+    ),
+    before="""\
+from flax.experimental import nnx
+
+leaf = nnx.VariableState(nnx.Param, 1.0)
+assert leaf.value == 1.0
+""",
+    mend="Make the Variable, `nnx.Param(value)`: states of nnx_compat take it.",
+    event=events.Call,
+    find=find,
+)

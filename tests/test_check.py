@@ -1,0 +1,584 @@
+"""The static checker: what it finds, what it must not find, and what follows.
+
+About no installed release (``test_rules`` is): `nox` alone runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnx_compat import cli, facts
+from nnx_compat.check import (
+    SourceError,
+    check,
+    check_source,
+    declared,
+    output,
+    releases,
+)
+from nnx_compat.check.rules import RULES
+from nnx_compat.check.sources import Source
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import pages  # noqa: E402
+
+BREAKS = sorted((HERE / "fixtures" / "breaks").glob("*.py"))
+SILENT = sorted((HERE / "fixtures" / "silent").glob("*.py"))
+PROJECTS = HERE / "fixtures" / "projects"
+NEWEST = facts.releases()[-1].version
+
+
+def found(script, **options):
+    return check_source(Source("example.py", script), **options)
+
+
+def codes(script):
+    return [finding.code for finding in found(script)]
+
+
+def runs(script):
+    mask = releases.ALL
+    for finding in found(script):
+        mask &= ~finding.excluded
+    return releases.spelled(mask)
+
+
+def intervals(text):
+    mask = 0
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        interval = facts.Interval(first, (last or None) if dash else first)
+        mask |= releases.of((interval,))
+    return mask
+
+
+# -- the fixtures -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", BREAKS, ids=lambda file: file.stem)
+def test_what_breaks_is_found_and_runs_where_it_says(file):
+    said = file.read_text().splitlines()[0].removeprefix("# runs on: ")
+    report = check([str(file)], target=">=0.8")
+    assert report.runs == intervals(said), releases.spelled(report.runs)
+    assert all(finding.certain for finding in report.findings if finding.excluded)
+    assert not report.holds
+
+
+@pytest.mark.parametrize("file", SILENT, ids=lambda file: file.stem)
+def test_what_runs_everywhere_is_not_spoken_of(file):
+    report = check([str(file)], target=">=0.8")
+    assert [f for f in report.findings if f.excluded] == []
+    assert report.holds
+
+
+def test_there_are_twenty_of_each():
+    assert len(BREAKS) >= 20
+    assert len(SILENT) >= 20
+
+
+# -- the declared range -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["half_a_patch", "a_patch_too_low"])
+def test_a_floor_that_is_one_patch_too_low_is_reported_with_the_right_one(name, capsys):
+    assert cli.main(["check", str(PROJECTS / name)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("Runs on flax from 0.12.1.") for line in lines)
+    (asks,) = [line for line in lines if " asks for " in line]
+    assert asks.endswith("does not hold")
+    assert lines[-1] == "  instead: flax>=0.12.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", '[project]\ndependencies = ["jax", "Flax>=0.10 , <0.12"]\n'),
+        (
+            "pyproject.toml",
+            '[project]\n[project.optional-dependencies]\nnn = ["flax >=0.10,<0.12"]\n',
+        ),
+        ("pyproject.toml", '[tool.poetry.dependencies]\nflax = ">=0.10,<0.12"\n'),
+        ("setup.cfg", "[options]\ninstall_requires =\n  jax\n  flax>=0.10,<0.12\n"),
+        (
+            "setup.py",
+            "from setuptools import setup\nNEEDS = ['jax', 'flax>=0.10,<0.12']\nsetup(install_requires=NEEDS)\n",
+        ),
+        ("requirements.txt", "jax\nflax>=0.10,<0.12  # for now\n-r more.txt\n"),
+    ],
+)
+def test_the_range_is_read_where_projects_write_it(tmp_path, name, text):
+    if name == "pyproject.toml" and sys.version_info < (3, 11):
+        pytest.importorskip("tomli")
+    (tmp_path / name).write_text(text)
+    inside = tmp_path / "src" / "model.py"
+    inside.parent.mkdir()
+    inside.write_text("")
+    for path in (tmp_path, inside):
+        given = declared.around([str(path)])
+        assert given is not None
+        assert releases.spelled(given.mask) == "0.10.0-0.11.2"
+
+
+def test_poetry_has_a_form_of_its_own(tmp_path):
+    if sys.version_info < (3, 11):
+        pytest.importorskip("tomli")
+    text = '[tool.poetry.dependencies]\nflax = {version = "^0.10.2"}\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    given = declared.around([str(tmp_path)])
+    assert releases.spelled(given.mask) == "0.10.2-0.10.7"
+
+
+def test_a_project_without_flax_declares_nothing(tmp_path, capsys):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "requirements.txt").write_text("numpy\nflaxen>=1\n")
+    (tmp_path / "a.py").write_text("from flax import nnx\n")
+    assert cli.main(["check", str(tmp_path)]) == 0
+    assert "asks for" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("script", "target", "expected"),
+    [
+        ("from flax import nnx\nnnx.view\n", ">=0.12", ">=0.12.4"),
+        ("from flax import nnx\nnnx.eval_mode\n", ">=0.12", ">=0.12.1,<0.12.4"),
+        ("from flax import nnx\nnnx.List\n", ">=0.8,<0.11", ">=0.8.4,<0.10.0"),
+        ("from flax import nnx\nnnx.List\n", ">=0.8", ">=0.12.0"),
+        ("from flax import nnx\nnnx.List\n", "==0.10.*", ">=0.12.0"),
+        ("from flax import nnx\nnnx.eval_mode\nnnx.EMA\n", ">=0.8", ""),
+    ],
+)
+def test_the_exact_range_that_would_be_right_is_named(
+    tmp_path, script, target, expected
+):
+    (tmp_path / "a.py").write_text(script)
+    report = check([str(tmp_path)], target=target)
+    assert not report.holds
+    assert declared.right(report.runs, report.declared) == expected
+
+
+def test_what_mending_one_rule_would_give_is_said(tmp_path, capsys):
+    (tmp_path / "train.py").write_text(
+        "import optax\nfrom flax import nnx\n"
+        "def train(model):\n"
+        "    layers = nnx.List([1])\n"
+        "    opt = nnx.Optimizer(model, optax.sgd(1.0), wrt=nnx.Param)\n"
+        "    opt.update(1)\n"
+    )
+    assert cli.main(["check", str(tmp_path), "--target", ">=0.12.0"]) == 1
+    out = capsys.readouterr().out
+    assert "Without NC310: 0.8.5-0.9.0 and from 0.12.0." in out
+    assert "--target asks for flax>=0.12.0: does not hold" in out
+
+
+# -- what is known of values --------------------------------------------------------
+
+
+def test_a_class_attribute_assigned_two_things_is_not_known():
+    assert "NC103" not in codes(
+        "from flax import nnx\n"
+        "class M(nnx.Module):\n"
+        "  def __init__(self, x, w):\n"
+        "    self.w = nnx.Param(1.0) if x else w\n"
+        "  def __call__(self): return self.w.get_value()\n"
+    )
+
+
+def test_an_attribute_of_a_subclass_in_the_file_is_known():
+    script = (
+        "from flax import nnx\n"
+        "class A(nnx.Module):\n"
+        "  def __init__(self): self.w: nnx.Param = nnx.Param(1.0)\n"
+        "class B(A):\n"
+        "  def read(self): return self.w.get_value()\n"
+        "def f(b: B | None): return b.w.get_value()\n"
+        "def g(b: 'B'): return b.w.set_value(1)\n"
+    )
+    assert codes(script).count("NC103") == 3
+
+
+def test_a_base_that_is_not_known_may_have_any_method():
+    assert "NC103" not in codes(
+        "from flax import nnx\nfrom other import Base\n"
+        "class M(Base, nnx.Module): pass\n"
+        "M().split()\n"
+    )
+
+
+def test_what_goes_through_a_tuple_or_a_loop_is_known():
+    script = (
+        "from flax import nnx\n"
+        "a, b = nnx.Param(1.0), 2\n"
+        "a.get_value()\n"
+        "for v in [nnx.Param(1.0), nnx.Param(2.0)]:\n"
+        "  v.get_value()\n"
+        "if (w := nnx.Param(1.0)) is not None: w.get_value()\n"
+        "[v.get_value() for v in [nnx.Param(1.0)]]\n"
+    )
+    assert codes(script).count("NC103") == 4
+
+
+def test_a_function_says_what_it_returns():
+    script = (
+        "from flax import nnx\ndef make() -> nnx.Variable: ...\nmake().get_value()\n"
+    )
+    assert "NC103" in codes(script)
+
+
+def test_bodies_are_read_after_the_module_as_they_are_run():
+    script = "from flax import nnx\ndef f(): return W.get_value()\nW = nnx.Param(1.0)\n"
+    assert "NC103" in codes(script)
+
+
+def test_a_state_used_after_its_model_was_changed_is_likely_stale():
+    script = (
+        "from flax import nnx\n"
+        "def f(model):\n"
+        "  before = nnx.state(model)\n"
+        "  {change}\n"
+        "  return before\n"
+    )
+    for change in (
+        "model.w.value = 1", "nnx.update(model, x)", "model.layers[0].w[...] = 1",
+        "model.w.value += 1",
+    ):  # fmt: skip
+        (finding,) = [
+            f for f in found(script.format(change=change)) if f.code == "NC401"
+        ]
+        assert not finding.certain
+        assert finding.line == 5
+    for harmless in ("other.w.value = 1", "before = 2", "pass"):
+        assert "NC401" not in codes(script.format(change=harmless))
+
+
+def test_a_state_of_ours_is_never_stale():
+    assert (
+        codes(
+            "import nnx_compat as nc\n"
+            "def f(model):\n"
+            "  before = nc.state(model)\n"
+            "  nc.update(model, {})\n"
+            "  return before\n"
+        )
+        == []
+    )
+
+
+def test_arithmetic_on_a_filtered_state_is_fine():
+    script = (
+        "import jax\nfrom flax import nnx\n"
+        "class M(nnx.Module):\n"
+        "  def __init__(self, rngs: nnx.Rngs): self.rngs = rngs\n"
+        "state = nnx.state(M(nnx.Rngs(0)){filter})\n"
+        "half = jax.tree.map({function}, state)\n"
+    )
+    arithmetic = "lambda x: x * 0.5"
+    assert "NC402" in codes(script.format(filter="", function=arithmetic))
+    assert "NC402" not in codes(
+        script.format(filter=", nnx.Param", function=arithmetic)
+    )
+    assert "NC402" not in codes(script.format(filter="", function="lambda x: x"))
+
+
+# -- guards -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("guard", "expected"),
+    [
+        ('hasattr(nnx, "view")', "every release"),
+        ('not hasattr(nnx, "view")', "from 0.12.4"),
+        ('hasattr(nnx, "view") or x', "from 0.12.4"),
+        ('hasattr(nnx, "view") and x', "every release"),
+        ('hasattr(nnx.Module, "iter_modules")', "up to 0.8.2 and from 0.12.4"),
+        ("flax.__version__ == '0.12.0'", "up to 0.11.2 and from 0.12.1"),
+        ("Version(flax.__version__).minor >= 12", "up to 0.11.2 and from 0.12.4"),
+        ("Version(flax.__version__).release >= (0, 12, 4)", "every release"),
+        ("Version(flax.__version__) in SpecifierSet('>0.1')", "from 0.12.4"),
+        ("flax.__version__.split('.')[1] == '9'", "up to 0.8.5 and from 0.10.0"),
+        ("int(flax.__version__.split('.')[1]) > 11", "up to 0.11.2 and from 0.12.4"),
+        ("0 < len(flax.__version__) < 3", "every release"),
+        ("x", "from 0.12.4"),
+        ("False", "every release"),
+        ("getattr(nnx, 'view', None)", "every release"),
+        ("getattr(nnx, 'view', None) is None", "from 0.12.4"),
+        ("'copy' in inspect.signature(nnx.merge).parameters", "up to 0.11.1 and from 0.12.4"),
+        ("'copy' in inspect.signature(nnx.merge).parameters.keys()", "up to 0.11.1 and from 0.12.4"),
+        ("x.__version__ > '1'", "from 0.12.4"),
+    ],
+)  # fmt: skip
+def test_a_guard_is_honoured(guard, expected):
+    head = (
+        "import inspect\nimport flax\nfrom packaging.version import Version\n"
+        "from packaging.specifiers import SpecifierSet\n"
+        "from flax.experimental import nnx\n"
+    )
+    assert runs(f"{head}if {guard}:\n    nnx.view\n") == expected
+    assert runs(f"{head}y = nnx.view if {guard} else 1\n") == expected
+    assert runs(f"{head}if not ({guard}):\n    pass\nelse:\n    nnx.view\n") == expected
+    early = f"{head}def f():\n    if not ({guard}): return\n    nnx.view\n"
+    assert runs(early) == expected
+
+
+@pytest.mark.parametrize(
+    ("handler", "guarded"),
+    [
+        ("except AttributeError", True),
+        ("except (ImportError, AttributeError)", True),
+        ("except Exception", True),
+        ("except", True),
+        ("except ImportError", False),
+        ("except KeyError", False),
+    ],
+)
+def test_a_try_guards_against_what_it_catches(handler, guarded):
+    script = (
+        f"from flax.experimental import nnx\ntry:\n    nnx.view\n{handler}:\n    pass\n"
+    )
+    assert (codes(script) == []) is guarded
+    again = script.replace("pass", "raise")
+    assert codes(again) == ["NC101"]
+
+
+def test_what_follows_a_failure_in_a_try_is_read_for_where_it_is_reached():
+    assert (
+        codes(
+            "from flax.experimental import nnx\n"
+            "try:\n    nnx.view\n    nnx.List\nexcept AttributeError:\n    nnx.Param\n"
+        )
+        == []
+    )
+    assert (
+        runs(
+            "from flax.experimental import nnx\n"
+            "try:\n    nnx.view\nexcept AttributeError:\n    nnx.List\n"
+        )
+        == "0.8.3-0.9.0 and from 0.12.0"
+    )
+
+
+# -- files --------------------------------------------------------------------------
+
+
+def notebook(*cells):
+    return json.dumps(
+        {"cells": [{"cell_type": kind, "source": source} for kind, source in cells]}
+    )
+
+
+def test_cells_of_a_notebook_are_one_module(tmp_path):
+    file = tmp_path / "lesson.ipynb"
+    file.write_text(
+        notebook(
+            ("markdown", "# NNX"),
+            ("code", ["%matplotlib inline\n", "from flax import nnx\n"]),
+            ("code", "!pip install flax\nmodel = nnx.view\nnnx.view?"),
+            ("code", "%%bash\nls | wc"),
+        )
+    )
+    report = check([str(file)], target=">=0.12")
+    (finding,) = [f for f in report.findings if f.code == "NC101"]
+    assert finding.where == f"{file}:cell 3:2:9"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("broken.py", b"def f(:\n"),
+        ("latin.py", b"# \xe9\n"),
+        ("null.py", b"x = '\x00'; nnx"),
+        ("broken.ipynb", b"{"),
+        ("odd.ipynb", b"[]"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name, content, capsys):
+    (tmp_path / name).write_bytes(content.replace(b"def", b"nnx = 1\ndef"))
+    (tmp_path / "good.py").write_text("x = 1\n")
+    assert cli.main(["check", str(tmp_path)]) == 2
+    assert name in capsys.readouterr().err
+
+
+def test_the_declared_encoding_is_used(tmp_path):
+    file = tmp_path / "latin.py"
+    file.write_bytes("# -*- coding: latin-1 -*-\nnnx = 'é'\n".encode("latin-1"))
+    assert check([str(file)]).files == 1
+
+
+def test_a_path_that_is_not_there_is_named(capsys):
+    assert cli.main(["check", "no/such/file.py"]) == 2
+    assert "no/such/file.py: there is no such file" in capsys.readouterr().err
+
+
+def test_a_target_that_is_no_range_is_an_error(capsys):
+    assert cli.main(["check", str(BREAKS[0]), "--target", "newest"]) == 2
+    assert "instead: --target" in capsys.readouterr().err
+    assert cli.main(["check", str(BREAKS[0]), "--target", "<0.5"]) == 2
+
+
+def test_folders_that_hold_no_sources_of_the_project_are_left_out(tmp_path):
+    for folder in (".venv", "build", "__pycache__", "pkg"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.py").write_text("import flax.nnx\n")
+    assert check([str(tmp_path)]).files == 1
+    assert check([str(tmp_path), str(tmp_path / "pkg")]).files == 1
+
+
+@pytest.mark.parametrize(
+    ("comment", "left"),
+    [
+        ("# nnx-compat: ignore", []),
+        ("# nnx-compat: ignore[NC101]", []),
+        ("# nnx-compat: ignore[NC102, NC101]", []),
+        ("# nnx-compat: ignore[NC102]", ["NC101"]),
+        ("# nnx-compat: ignore[]", ["NC101"]),
+        ("# ignore", ["NC101"]),
+    ],
+)
+def test_a_comment_ignores_what_it_names(comment, left, tmp_path):
+    file = tmp_path / "a.py"
+    file.write_text(f"from flax.experimental import nnx\nnnx.view  {comment}\n")
+    assert [f.code for f in check([str(file)]).findings] == left
+
+
+# -- what is printed ----------------------------------------------------------------
+
+
+def test_the_text_has_the_form_of_a_linter(tmp_path, capsys):
+    file = tmp_path / "model.py"
+    file.write_text("from flax.experimental import nnx\nlayers = nnx.List([1])\n")
+    assert cli.main(["check", str(file)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{file}:2:10: NC101 `nnx.List` is in flax 0.8.3-0.9.0 and from 0.12.0",
+        "  instead: from nnx_compat import nnx; nnx.List",
+        "Runs on flax 0.8.3-0.9.0 and from 0.12.0.",
+    ]
+
+
+def test_json_has_what_the_text_has(tmp_path, capsys):
+    file = tmp_path / "model.py"
+    file.write_text("from flax import nnx\nnnx.view\n")
+    command = ["check", str(file), "--format", "json", "--target", ">=0.12"]
+    assert cli.main(command) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["runs"][0] == "0.12.4"
+    assert report["right"] == ">=0.12.4"
+    assert report["findings"][1]["code"] == "NC101"
+    assert report["findings"][1]["line"] == 2
+    assert NEWEST not in report["findings"][1]["excluded"]
+
+
+def test_github_gets_commands_and_code_scanning_gets_sarif(tmp_path, capsys):
+    file = tmp_path / "model.py"
+    file.write_text("from flax import nnx\nnnx.Param(1.0).value\nnnx.view\n")
+    cli.main(["check", str(file), "--format", "github"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(
+        f"::warning file={file},line=2,col=1,endLine=2,title=NC501"
+    )
+    assert lines[2].startswith(f"::error file={file},line=3,")
+    cli.main(["check", str(file), "--format", "sarif"])
+    log = json.loads(capsys.readouterr().out)
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    ids = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    assert {result["ruleId"] for result in run["results"]} == ids
+    assert {r["level"] for r in run["results"]} == {"error", "note"}
+
+
+def test_findings_outside_the_declared_range_are_counted_and_shown_on_demand(capsys):
+    command = ["check", str(PROJECTS / "half_a_patch")]
+    assert cli.main(command) == 1
+    out = capsys.readouterr().out
+    assert "NC104" not in out
+    assert "2 findings about other releases are not shown (--all)" in out
+    assert cli.main([*command, "--all"]) == 1
+    out = capsys.readouterr().out
+    assert "NC104" in out
+    assert "not shown" not in out
+
+
+def test_what_is_likely_counts_with_strict_only(tmp_path, capsys):
+    file = tmp_path / "a.py"
+    file.write_text(
+        "from flax import nnx\nweight = nnx.Param(1.0)\nweight[...] = 0.0\n"
+    )
+    command = ["check", str(file), "--target", ">=0.11"]
+    assert cli.main(command) == 0
+    assert "(likely)" in capsys.readouterr().out
+    assert cli.main([*command, "--strict"]) == 1
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_every_rule_is_explained(rule, capsys):
+    assert cli.main(["explain", rule.code.lower()]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith(f"# {rule.code}: {rule.title}\n")
+    assert "How to mend it" in page
+    assert rule.before in page
+
+
+def test_rules_are_listed_and_a_wrong_code_is_an_error(capsys):
+    assert cli.main(["explain"]) == 0
+    assert all(rule.code in capsys.readouterr().out for rule in RULES[:1])
+    assert cli.main(["explain", "NC999"]) == 2
+    assert "instead: NC101" in capsys.readouterr().err
+
+
+def test_codes_are_used_once():
+    assert len({rule.code for rule in RULES}) == len(RULES)
+
+
+def test_the_pages_are_what_the_rules_give():
+    assert pages.stale() == [], "nox -s render"
+
+
+# -- where it runs ------------------------------------------------------------------
+
+
+def test_it_runs_without_flax_and_jax(tmp_path):
+    """Only packaging besides: -S leaves out site-packages."""
+    import packaging
+
+    folder = Path(packaging.__file__).parent
+    (tmp_path / "packaging").symlink_to(folder)
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{tmp_path}"}
+    command = [sys.executable, "-S", "-m", "nnx_compat"]
+    ran = subprocess.run(
+        [*command, "check", str(PROJECTS / "a_patch_too_low")],
+        env=env, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 1, ran.stderr
+    assert ran.stdout.endswith("instead: flax>=0.12.1\n")
+    ran = subprocess.run(
+        [*command, "explain", "NC101"], env=env, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_no_file_that_is_checked_is_run(tmp_path):
+    (tmp_path / "a.py").write_text(
+        f"import flax.nnx, pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+    )
+    check([str(tmp_path)])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_flax_itself_runs_on_its_own_release():
+    nnx = Path(pytest.importorskip("flax").__file__).parent / "nnx"
+    here = pytest.importorskip("flax").__version__
+    report = check([str(nnx)], target=f"=={here}")
+    assert report.files > 10
+    assert report.holds, output.text(report)
+
+
+def test_errors_of_the_checker_are_errors_of_files():
+    with pytest.raises(SourceError, match="no such file"):
+        check(["no.py"])
