@@ -442,6 +442,14 @@ def probe_variable_is_a_pytree():
 
 
 @probe
+def probe_variable_getitem_works():
+    try:
+        return float(nnx.Param(jnp.arange(3.0))[1]) == 1.0
+    except TypeError:
+        return False
+
+
+@probe
 def probe_variable_setitem_works():
     variable = nnx.Param(jnp.zeros(3))
 

@@ -81,6 +81,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
+    fix = commands.add_parser("fix", help="rewrite code to a form that runs everywhere")
+    fix.add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
+    fix.add_argument(
+        "--to", default="portable", metavar="portable|newest|SPEC",
+        help="with nnx_compat on every release; or natively on the newest, or a range",
+    )  # fmt: skip
+    fix.add_argument("--diff", action="store_true", help="show it, and write nothing")
+    fix.add_argument(
+        "--check", action="store_true", help="write nothing; 1 if there is work to do"
+    )
+    fix.add_argument("--only", default="", metavar="CODES", help="as NC501,GUARD")
+    fix.add_argument(
+        "--unsafe", action="store_true", help="also what may change a meaning"
+    )
+    fix.set_defaults(run=_fix)
+
     explain = commands.add_parser("explain", help="a rule: what, where, why, instead")
     explain.add_argument("code", help="as NC101; without it, all of them", nargs="?")
     explain.set_defaults(run=_explain)
@@ -235,8 +251,8 @@ def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
     if found:
         _print_table(
             options.audit,
-            ("severity", "code", "what was found", "instead"),
-            [(one.severity, one.code, one.text, one.remedy) for one in found],
+            ("severity", "what was found", "instead"),
+            [(one.severity, one.text, one.remedy) for one in found],
         )
     print(f"{counts['lost']} lost, {counts['wrong']} wrong, {counts['note']} note(s)")
     return 0 if sound else 1
@@ -314,6 +330,27 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("files")
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _fix(options: argparse.Namespace) -> int:
+    from .check import SourceError
+    from .check.rewriting import rewrite
+
+    try:
+        with _progress() as progress:
+            rewritten = rewrite(
+                options.paths, options.to, progress=progress,
+                only=[code for code in options.only.upper().split(",") if code],
+                unsafe=options.unsafe, write=not (options.diff or options.check),
+            )  # fmt: skip
+    except SourceError as error:
+        print(f"nnx-compat fix: {error}", file=sys.stderr)
+        return 2
+    if options.diff:
+        print(rewritten.diff, end="")
+    else:
+        print("\n".join(rewritten.lines) or "nothing to change")
+    return 1 if options.check and rewritten.changed else 0
 
 
 def _explain(options: argparse.Namespace) -> int:

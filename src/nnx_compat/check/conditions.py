@@ -17,7 +17,7 @@ from packaging.version import Version
 from . import members
 from .values import Dotted, Function, Value
 
-__all__ = ["Unknown", "evaluate"]
+__all__ = ["Evaluation", "Unknown"]
 
 
 class Unknown(Exception):
@@ -49,27 +49,18 @@ _INSTALLED = ("importlib.metadata.version", "importlib_metadata.version")
 _METHODS = ("split", "startswith", "endswith", "strip", "partition", "keys", "replace")
 
 
-def evaluate(
-    node: ast.expr,
-    version: str,
-    infer: Callable[[ast.expr], Value],
-    define: Callable[[str, str], ast.expr | None],
-) -> Any:
-    """The value of an expression on a release.
+class Evaluation:
+    """The value of an expression on a release; nothing in it is run.
 
     Args:
-        node: the expression; nothing in it is run.
         version: of Flax.
         infer: what is known of an expression.
         define: the expression last assigned to a name on a release.
 
-    Raises:
-        Unknown: it cannot be told.
+    Attributes:
+        asked: whether the answer depends on the release.
     """
-    return _Evaluation(version, infer, define).value(node)
 
-
-class _Evaluation:
     def __init__(
         self,
         version: str,
@@ -81,9 +72,14 @@ class _Evaluation:
         self.define = define
         self.bound: dict[str, Any] = {}
         self.depth = 0
+        self.asked = False
 
     def value(self, node: ast.expr) -> Any:
-        """Evaluate; any failure of it is unknown, too."""
+        """Evaluate.
+
+        Raises:
+            Unknown: it cannot be told; any failure in it is unknown, too.
+        """
         method = getattr(self, f"_{type(node).__name__}", None)
         if method is None or self.depth > 20:
             raise Unknown
@@ -117,10 +113,12 @@ class _Evaluation:
     def _known(self, found: Value) -> Any:
         if isinstance(found, Dotted):
             if found.path in ("flax.__version__", "flax.version.__version__"):
+                self.asked = True
                 return self.version
             if found.path == "typing.TYPE_CHECKING":
                 return False
             if members.exists(found, self.version):
+                self.asked = True
                 return _PRESENT
         raise Unknown
 
@@ -142,6 +140,7 @@ class _Evaluation:
         parameters = members.parameters(call.args[0], self.infer, self.version)
         if parameters is None:
             raise Unknown
+        self.asked = True
         return parameters
 
     def _Call(self, node: ast.Call) -> Any:
@@ -166,10 +165,12 @@ class _Evaluation:
         if path in _VERSIONS:
             return Version(self.value(node.args[0]))
         if path in _INSTALLED and self.value(node.args[0]) == "flax":
+            self.asked = True
             return self.version
         if path == "importlib.util.find_spec":
             module = members.module_path(self.value(node.args[0]))
             if module is not None:
+                self.asked = True
                 return _PRESENT if members.module_on(module, self.version) else None
         raise Unknown
 
@@ -185,6 +186,7 @@ class _Evaluation:
             has = members.has(owner, wanted, self.version)
             if has is None:
                 raise Unknown
+            self.asked = True
             if name == "hasattr":
                 return has
             return _PRESENT if has else self.value(node.args[2])

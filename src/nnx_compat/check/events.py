@@ -35,11 +35,17 @@ class Import:
 
 @dataclass(frozen=True)
 class Name:
-    """A name of NNX is asked for: ``nnx.List``, ``from flax.nnx import List``."""
+    """A name of NNX is asked for: ``nnx.List``, ``from flax.nnx import List``.
+
+    Attributes:
+        by_import: whether an import statement asks for it.
+        compat: whether it is asked of nnx_compat's namespace.
+    """
 
     node: ast.AST
     path: str
     by_import: bool = False
+    compat: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Call:
         keywords: the keywords written out.
         open: whether there are ``*`` or ``**`` arguments, so that more may be given.
         owner: the object whose method is called.
+        compat: whether it is reached through nnx_compat.
     """
 
     node: ast.Call
@@ -60,15 +67,23 @@ class Call:
     keywords: frozenset[str]
     open: bool
     owner: Value = None
+    compat: bool = False
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute of an object of NNX is read, or written (``stored``)."""
+    """An attribute of an object of NNX is read, or written (``stored``).
+
+    Attributes:
+        statement: the assignment that writes it, when it writes nothing else.
+        called: the call of it, when it is a method that is called at once.
+    """
 
     node: ast.Attribute
     owner: Instance
     stored: bool = False
+    statement: ast.stmt | None = None
+    called: ast.Call | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,7 @@ class Item:
     stored: bool = False
     operator: str = ""
     value: ast.expr | None = None
+    statement: ast.stmt | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,9 @@ class Stored:
     """A method assigns to ``self``: which class, which attribute, what.
 
     Attributes:
-        appended: it is put into a plain list that ``self`` holds.
+        value: what is assigned: the list or dict, or another expression.
+        holds_modules: whether that is a plain container with a Module in it.
+        appended: whether the Module comes later, by ``append``.
     """
 
     node: ast.AST

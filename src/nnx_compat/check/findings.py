@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from .rewrites import Rewrite
 
 __all__ = ["Finding", "Problem"]
 
@@ -21,6 +23,7 @@ class Problem:
         certain: whether what the rule was shown leaves no doubt.
         instead: what to write.
         node: where it is, if not where the event is.
+        rewrite: what can be written in its place.
     """
 
     text: str
@@ -30,6 +33,7 @@ class Problem:
     instead: str = ""
     warns: int = 0
     node: Any = None
+    rewrite: Rewrite | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -49,6 +53,7 @@ class Finding:
         cell: of a notebook, counted from 1; 0 in other files.
         end_line: of the code that is meant.
         end_column: of the code that is meant.
+        rewrite: what can be written in its place.
     """
 
     path: str
@@ -63,6 +68,7 @@ class Finding:
     warns: int = 0
     end_line: int = 0
     end_column: int = 0
+    rewrite: Rewrite | None = field(default=None, compare=False)
 
     @property
     def where(self) -> str:

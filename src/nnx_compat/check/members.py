@@ -15,8 +15,8 @@ __all__ = ["behaviour", "exists", "has", "member", "name", "parameters"]
 #: Attributes of a Variable that are those of its array, where they are forwarded.
 ARRAY = frozenset(
     ("T", "shape", "dtype", "at", "ndim", "size", "nbytes", "astype", "reshape",
-     "transpose", "sum", "mean", "min", "max", "std", "var", "all", "any", "ravel", "flatten", "squeeze",
-     "item", "tolist", "argmax", "argmin", "dot")
+     "transpose", "sum", "mean", "min", "max", "std", "var", "all", "any", "ravel",
+     "flatten", "squeeze", "item", "tolist", "argmax", "argmin", "dot")
 )  # fmt: skip
 
 
@@ -42,6 +42,28 @@ def on(path: str) -> int:
     """The releases that have a name or a member."""
     row = name(path)
     return 0 if row is None else releases.of(row.intervals)
+
+
+@cache
+def provided(path: str) -> int:
+    """The releases on which nnx_compat's namespace has a name."""
+    mask = on(path)
+    if path.removeprefix("nnx.") in facts.backports():
+        mask = releases.ALL
+    for row in facts.treatments().get(path, ()):
+        if row.treatment == "refused":
+            mask &= ~releases.of(row.intervals)
+    return mask
+
+
+@cache
+def native(path: str) -> int:
+    """The releases on which nnx_compat's namespace has Flax's own object for a name."""
+    mask = on(path)
+    for row in facts.treatments().get(path, ()):
+        if row.treatment == "replaced":
+            mask &= ~releases.of(row.intervals)
+    return mask
 
 
 @cache
@@ -94,7 +116,8 @@ def has(owner: Value, attribute: str, version: str) -> bool | None:
     """What ``hasattr`` answers on a release; ``None`` when that is not known."""
     if isinstance(owner, Dotted):
         if owner.compat:
-            return None
+            through = owner.path == "nnx" and name(f"nnx.{attribute}") is not None
+            return _bit(provided(f"nnx.{attribute}"), version) if through else None
         if owner.path == "flax":
             path = module_path(f"flax.{attribute}")
             return None if path is None else module_on(path, version)
@@ -110,7 +133,8 @@ def has(owner: Value, attribute: str, version: str) -> bool | None:
 
 def exists(found: Dotted, version: str) -> bool:
     """Whether a release has what a dotted path of NNX names."""
-    return found.compat or _bit(on(found.path), version)
+    mask = provided(found.path) if found.compat else on(found.path)
+    return _bit(mask, version)
 
 
 def _bit(mask: int, version: str) -> bool:

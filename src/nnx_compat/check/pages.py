@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import check_source, releases
+from .fixing import fix_source
 from .rules import RULES, Rule
 from .sources import Source
 
@@ -38,8 +39,10 @@ def page(rule: Rule) -> str:
         f"```python\n{rule.before}```",
         f"How to mend it: {rule.mend}",
     ]
-    if rule.after:
-        parts.append(f"```python\n{rule.after}```")
+    after = rule.after or fix_source(Source(rule.code, rule.before)).text
+    parts.append(f"```python\n{after}```")
+    if not rule.after:
+        parts.append("`nnx-compat fix` writes it so.")
     parts.append(f"To leave one line as it is: `# nnx-compat: ignore[{rule.code}]`")
     return "\n\n".join(parts) + "\n"
 

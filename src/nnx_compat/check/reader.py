@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import conditions, events, members, releases
@@ -19,7 +19,7 @@ from .findings import Finding, Problem
 from .rules import RULES, Rule
 from .values import ClassInfo, Dotted, Function, Instance, Several, Value
 
-__all__ = ["Reader"]
+__all__ = ["Guard", "Reader"]
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 #: Attributes of NNX's own layers that are Variables.
@@ -43,7 +43,7 @@ class _Scope:
     owner: ClassInfo | None = None
     self_name: str = ""
     treated: events.Treated | None = None
-    plain_lists: set[str] = field(default_factory=set)
+    plain_lists: dict[str, ast.expr] = field(default_factory=dict)
 
     def chain(self) -> Iterator[_Scope]:
         """This scope and those around it, class bodies left out as Python does."""
@@ -63,6 +63,21 @@ class _Try:
 
     def catches(self, error: str) -> bool:
         return bool(error) and not self.caught.isdisjoint(_ANCESTORS[error])
+
+
+@dataclass(frozen=True)
+class Guard:
+    """An ``if``, or a conditional expression, that tells releases apart.
+
+    Attributes:
+        node: the whole of it.
+        true: the releases on which its condition may be true, as bits.
+        false: the releases on which it may be false.
+    """
+
+    node: ast.If | ast.IfExp
+    true: int
+    false: int
 
 
 _ANCESTORS = {
@@ -96,6 +111,9 @@ class Reader(ast.NodeVisitor):
         self.findings: list[Finding] = []
         self.quiet = 0
         self.installed = False
+        self.guards: list[Guard] = []
+        self._statement: ast.stmt | None = None
+        self._calls: dict[int, ast.Call] = {}
         self._deferred: list[tuple[FunctionNode | ast.Lambda, _Scope, int]] = []
         self._rules: dict[type, list[Rule]] = {}
         for rule in rules:
@@ -137,6 +155,7 @@ class Reader(ast.NodeVisitor):
                 certain=problem.certain, instead=problem.instead, warns=warns,
                 end_line=node.end_lineno or node.lineno,
                 end_column=(node.end_col_offset or node.col_offset) + 1,
+                rewrite=problem.rewrite,
             )
         )  # fmt: skip
 
@@ -176,18 +195,25 @@ class Reader(ast.NodeVisitor):
 
     # -- guards -------------------------------------------------------------------
 
-    def true_on(self, test: ast.expr) -> tuple[int, int]:
-        """The releases on which a condition may be true, and may be false."""
+    def true_on(
+        self, test: ast.expr, guard: ast.If | ast.IfExp | None = None
+    ) -> tuple[int, int]:
+        """The releases on which a condition may be true, and may be false.
+
+        Args:
+            test: the condition.
+            guard: what it decides, to be noted when the condition is about releases.
+        """
         versions = releases.listed(releases.ALL)
         true = false = unknown = 0
+        asked = False
         # the two ends first: a condition that tells neither apart tells nothing
         for index in (len(versions) - 1, *range(len(versions) - 1)):
+            evaluation = conditions.Evaluation(
+                versions[index], self.peek, self._definition
+            )
             try:
-                holds = bool(
-                    conditions.evaluate(
-                        test, versions[index], self.peek, self._definition
-                    )
-                )
+                holds = bool(evaluation.value(test))
             except conditions.Unknown:
                 unknown |= 1 << index
                 if unknown == (1 << len(versions) - 1 | 1):
@@ -195,7 +221,10 @@ class Reader(ast.NodeVisitor):
             else:
                 true |= holds << index
                 false |= (not holds) << index
+                asked = asked or evaluation.asked
         true, false = true | unknown, false | unknown
+        if guard is not None and asked and not self.quiet:
+            self.guards.append(Guard(guard, true & self.mask, false & self.mask))
         return true, false
 
     @contextlib.contextmanager
@@ -214,7 +243,7 @@ class Reader(ast.NodeVisitor):
             self.visit(statement)
 
     def visit_If(self, node: ast.If) -> None:
-        true, false = self.true_on(node.test)
+        true, false = self.true_on(node.test, guard=node)
         self.value(node.test)
         before = dict(self.scope.values)
         with self._on(true):
@@ -312,6 +341,8 @@ class Reader(ast.NodeVisitor):
             at_root = module in ("flax.nnx", "flax.experimental.nnx")
             if at_root and isinstance(value, Dotted) and alias.name != "*":
                 self.show(events.Name(alias, value.path, by_import=True))
+            if source == "nnx_compat.nnx" and isinstance(value, Dotted):
+                self.show(events.Name(alias, value.path, by_import=True, compat=True))
             self._bind(alias.asname or alias.name, value)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
@@ -496,8 +527,10 @@ class Reader(ast.NodeVisitor):
 
     def visit_Assign(self, node: ast.Assign) -> None:
         value = self.value(node.value)
+        self._statement = node if len(node.targets) == 1 else None
         for target in node.targets:
             self._assign(target, value, node.value)
+        self._statement = None
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self._annotation(node.annotation)
@@ -515,14 +548,22 @@ class Reader(ast.NodeVisitor):
             if isinstance(owner, Instance):
                 operator = type(node.op).__name__
                 self.show(
-                    events.Item(node, owner, target.slice, True, operator, node.value)
+                    events.Item(
+                        node, owner, target.slice, True, operator, node.value, node
+                    )
                 )
                 self._changed(target.value)
             return
+        if isinstance(target, ast.Attribute):
+            written = self.value(target.value)
+            if isinstance(written, Instance) and members.is_variable(written):
+                self.show(events.Attribute(target, written, True, node))
+                self._changed(target.value)
+                return
         owner = self.value(target)
         if isinstance(owner, Instance) and members.is_variable(owner):
             operator = type(node.op).__name__
-            self.show(events.Item(node, owner, None, True, operator, node.value))
+            self.show(events.Item(node, owner, None, True, operator, node.value, node))
             self._changed(target)
         elif isinstance(target, ast.Attribute):
             self._changed(target.value)
@@ -544,8 +585,11 @@ class Reader(ast.NodeVisitor):
             self.value(target.slice)
             if isinstance(owner, Instance):
                 self.show(
-                    events.Item(target, owner, target.slice, stored=True, value=node)
-                )
+                    events.Item(
+                        target, owner, target.slice, stored=True, value=node,
+                        statement=self._statement,
+                    )
+                )  # fmt: skip
             self._changed(target.value)
 
     def _unpack(self, target: ast.Tuple | ast.List, value: Value) -> None:
@@ -558,13 +602,13 @@ class Reader(ast.NodeVisitor):
     def _assign_attribute(self, target: ast.Attribute, node: ast.expr | None) -> None:
         owner = self.value(target.value)
         if isinstance(owner, Instance):
-            self.show(events.Attribute(target, owner, stored=True))
+            self.show(events.Attribute(target, owner, True, self._statement))
         name = _plain(target.value)
         in_method = name == self.scope.self_name and self.scope.owner is not None
         if in_method and node is not None and self.scope.owner:
             holds = self._holds_modules(node)
             if isinstance(node, (ast.List, ast.ListComp)) and not holds:
-                self.scope.plain_lists.add(target.attr)
+                self.scope.plain_lists[target.attr] = node
             self.show(events.Stored(target, self.scope.owner, target.attr, node, holds))
         self._changed(target.value)
 
@@ -596,7 +640,7 @@ class Reader(ast.NodeVisitor):
 
     def _split_into(self, targets: list[ast.Name], value: Value) -> None:
         for target in targets:
-            if isinstance(value, Instance) and value.written:
+            if isinstance(value, Instance) and _is_kept(value):
                 self._step("split", target.id, target, value.written)
             else:
                 self._step("bind", target.id, target)
@@ -655,7 +699,7 @@ class Reader(ast.NodeVisitor):
 
     def _value_Name(self, node: ast.Name) -> Value:
         value = self.lookup(node.id)
-        if isinstance(value, Instance) and value.written:
+        if _is_kept(value):
             self._step("use", node.id, node)
         return value
 
@@ -670,7 +714,10 @@ class Reader(ast.NodeVisitor):
     def _dotted(self, node: ast.Attribute, owner: Dotted) -> Value:
         path = f"{owner.path}.{node.attr}"
         if owner.compat:
-            return _through_us(path)
+            through = _through_us(path)
+            if through is not None and owner.path == "nnx":
+                self.show(events.Name(node, path, compat=True))
+            return through
         module = members.module_path(path)
         if module is not None:
             self.show(events.Import(node, module, by_import=False))
@@ -685,7 +732,8 @@ class Reader(ast.NodeVisitor):
             has, value = owner.kind.attribute(node.attr)
             if has:
                 return value
-        self.show(events.Attribute(node, owner))
+        call = self._calls.get(id(node))
+        self.show(events.Attribute(node, owner, called=call))
         if node.attr in _PARAMETERS and members.is_module(owner):
             own = isinstance(owner.kind, str) and owner.kind != "nnx.Module"
             return Instance("nnx.Param", attribute=True) if own else None
@@ -705,6 +753,7 @@ class Reader(ast.NodeVisitor):
         owner: Value = None
         if isinstance(node.func, ast.Attribute):
             owner = self.peek(node.func.value)
+            self._calls[id(node.func)] = node
         called = self.value(node.func)
         arguments = tuple(self.value(_unstarred(a)) for a in node.args)
         for keyword in node.keywords:
@@ -715,13 +764,15 @@ class Reader(ast.NodeVisitor):
             is_open = len(keywords) < len(node.keywords) or any(
                 isinstance(a, ast.Starred) for a in node.args
             )
-            self.show(events.Call(node, path, arguments, keywords, is_open, owner))
+            compat = isinstance(called, Dotted) and called.compat
+            call = events.Call(node, path, arguments, keywords, is_open, owner, compat)
+            self.show(call)
         self._effects(node, called, owner)
         return self._result(node, called, arguments)
 
     def _called(self, node: ast.Call, called: Value, owner: Value) -> str:
         if isinstance(called, Dotted):
-            return "" if called.compat else called.path
+            return called.path
         if isinstance(called, ClassInfo):
             own_init = "__init__" in called.own
             return "" if own_init else called.native()
@@ -762,9 +813,9 @@ class Reader(ast.NodeVisitor):
             return
         name = function.value.attr  # type: ignore[attr-defined]
         if name in self.scope.plain_lists and self._is_data(node.args[0]):
-            self.scope.plain_lists.discard(name)  # once is enough
+            container = self.scope.plain_lists.pop(name)  # once is enough
             self.show(
-                events.Stored(node, self.scope.owner, name, node.args[0], True, True)
+                events.Stored(node, self.scope.owner, name, container, True, True)
             )
 
     def _result(
@@ -783,7 +834,10 @@ class Reader(ast.NodeVisitor):
             return graphdef.origin if isinstance(graphdef, Instance) else None
         if called.path == "nnx.clone" and arguments:
             return arguments[0]
-        return _made(called)
+        made = _made(called)
+        if isinstance(made, Instance) and made.kind == "nnx.Optimizer" and node.args:
+            return replace(made, written=_plain(node.args[0]))
+        return made
 
     def _state(self, node: ast.Call, called: Dotted, arguments: Any) -> Value:
         origin, written = arguments[0], _plain(node.args[0])
@@ -807,7 +861,7 @@ class Reader(ast.NodeVisitor):
         return None
 
     def _value_IfExp(self, node: ast.IfExp) -> Value:
-        true, false = self.true_on(node.test)
+        true, false = self.true_on(node.test, guard=node)
         self.value(node.test)
         with self._on(true):
             first = self.value(node.body)
@@ -900,6 +954,12 @@ def _through_us(path: str) -> Value:
     if last in _OURS:
         return Dotted(f"nnx.{last}", compat=True)
     return Dotted(path, compat=True)
+
+
+def _is_kept(value: Value) -> bool:
+    """Whether it is a state of which it is plain what it was split from."""
+    is_state = isinstance(value, Instance) and value.kind == "nnx.State"
+    return is_state and bool(value.written)  # type: ignore[union-attr]
 
 
 def _made(called: Value) -> Value:

@@ -55,6 +55,7 @@ def _listed() -> tuple[Rule, ...]:
         optimizer_wrt,
         plain_lists,
         scan_axes,
+        set_attributes,
         stale_states,
         states_with_rngs,
         variable_items,
@@ -65,8 +66,9 @@ def _listed() -> tuple[Rule, ...]:
         names.RULE, arguments.RULE, members.RULE, modules.RULE, array_attributes.RULE,
         variable_states.RULE, optimizer_update.RULE, optimizer_wrt.RULE,
         plain_lists.RULE, variable_items.WRITTEN, variable_items.IN_PLACE,
-        variable_items.REPLACED, stale_states.RULE, states_with_rngs.RULE,
-        scan_axes.RULE, deprecated.RULE, deprecated.METHODS,
+        variable_items.READ, variable_items.REPLACED, set_attributes.RULE,
+        scan_axes.RULE, stale_states.RULE, states_with_rngs.RULE, deprecated.RULE,
+        deprecated.METHODS,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+
+from ... import facts
 from .. import events, members, releases
 from ..findings import Problem
+from ..rewrites import Rewrite
 from . import Rule
 
 
@@ -12,9 +16,13 @@ def find(event: events.Call) -> Problem | None:
     row = members.name(event.path)
     if row is None or not row.parameters:
         return None
-    there = members.on(event.path)
+    there = members.native(event.path) if event.compat else members.on(event.path)
     missing = {}
-    for keyword in sorted(event.keywords):
+    given = event.keywords
+    if event.compat and event.path[4:5].islower():
+        # such a function takes them, and says when it cannot do what they ask for
+        given -= {parameter.name for parameter in facts.parameters()}
+    for keyword in sorted(given):
         lacks = there & ~members.takes(event.path, keyword)
         if lacks:
             missing[keyword] = lacks
@@ -24,7 +32,7 @@ def find(event: events.Call) -> Problem | None:
     excluded = 0
     for mask in missing.values():
         excluded |= mask
-    taken = members.takes(event.path, keyword)
+    taken = releases.ALL & ~lacks
     others = [f"{k}=" for k in missing if k != keyword]
     more = f"; also {', '.join(others)}" if others else ""
     return Problem(
@@ -32,7 +40,31 @@ def find(event: events.Call) -> Problem | None:
         excluded,
         error="TypeError",
         instead=INSTEAD.get((event.path, keyword), ""),
+        rewrite=_rewrite(event, keyword),
     )
+
+
+def _rewrite(event: events.Call, keyword: str) -> Rewrite | None:
+    given = {k.arg: k for k in event.node.keywords}
+    differentiates = event.path in ("nnx.grad", "nnx.value_and_grad")
+    if differentiates and keyword == "wrt" and "argnums" not in given:
+        return Rewrite(
+            given["wrt"],
+            "argnums={nnx}.DiffState(0, {x})",
+            "argnums={nnx}.DiffState(0, {x})",
+            {"x": given["wrt"].value},
+            members.on("nnx.DiffState"),
+            drop_in=True,
+        )
+    copies = event.path == "nnx.merge" and given.keys() == {"copy"}
+    value = given["copy"].value if copies else None
+    if isinstance(value, ast.Constant) and value.value is True:
+        parts: dict[str, ast.AST] = {
+            f"a{i}": argument for i, argument in enumerate(event.node.args)
+        }
+        fields = ", ".join(f"{{{field}}}" for field in parts)
+        return Rewrite(event.node, f"{{nc}}.merge({fields})", parts=parts)
+    return None
 
 
 #: What gives the same on every release, where it is one line.

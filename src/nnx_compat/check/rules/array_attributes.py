@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import events, members, releases
 from ..findings import Problem
+from ..rewrites import Rewrite
 from . import Rule
 
 
@@ -22,6 +23,11 @@ def find(event: events.Attribute) -> Problem | None:
         releases.ALL & ~there,
         error="AttributeError",
         instead=f"nnx_compat.get_value(variable).{event.node.attr}",
+        rewrite=Rewrite(
+            event.node,
+            f"{{nc}}.get_value({{v}}).{event.node.attr}",
+            parts={"v": event.node.value},
+        ),
     )
 
 

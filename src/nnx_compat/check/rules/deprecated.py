@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 from .. import events, members, releases
 from ..findings import Problem
+from ..rewrites import OPERATORS, Rewrite, is_plain, operand
 from . import Rule
 
 
@@ -19,7 +22,34 @@ def find_value(event: events.Attribute) -> Problem | None:
         0,
         warns=warns,
         instead=f"nnx_compat.{use}",
+        rewrite=_rewrite_value(event) if attribute == "value" else None,
     )
+
+
+def _rewrite_value(event: events.Attribute) -> Rewrite | None:
+    parts: dict[str, ast.AST] = {"v": event.node.value}
+    since = members.behaviour("variable-has-get-value") & members.behaviour(
+        "variable-value-is-deprecated"
+    )
+    if not event.stored:
+        read, native = "{nc}.get_value({v})", "{v}.get_value()"
+        return Rewrite(event.node, read, native, parts, since)
+    statement = event.statement
+    if isinstance(statement, ast.Assign):
+        parts["x"] = statement.value
+        write, native = "{nc}.set_value({v}, {x})", "{v}.set_value({x})"
+        return Rewrite(statement, write, native, parts, since)
+    if isinstance(statement, ast.AugAssign) and is_plain(event.node.value):
+        parts["x"] = statement.value
+        op, x = OPERATORS[type(statement.op).__name__], operand(statement.value)
+        return Rewrite(
+            statement,
+            f"{{nc}}.set_value({{v}}, {{nc}}.get_value({{v}}) {op} {x})",
+            f"{{v}}.set_value({{v}}.get_value() {op} {x})",
+            parts,
+            since,
+        )
+    return None
 
 
 #: Methods of State that are functions by now.
@@ -43,6 +73,30 @@ def find_method(event: events.Attribute) -> Problem | None:
         0,
         warns=warns,
         instead=f"nnx_compat.{_METHODS[event.node.attr]}",
+        rewrite=_rewrite_method(event),
+    )
+
+
+def _rewrite_method(event: events.Attribute) -> Rewrite | None:
+    call, method = event.called, event.node.attr
+    if call is None or call.keywords or method == "replace_by_pure_dict":
+        return None
+    if any(isinstance(a, ast.Starred) for a in call.args):
+        return None
+    name = _METHODS[method].partition("(")[0]
+    parts: dict[str, ast.AST] = {"v": event.node.value}
+    parts |= {f"a{i}": argument for i, argument in enumerate(call.args)}
+    fields = ", ".join(f"{{{field}}}" for field in parts)
+    if method == "map":  # its function comes first
+        fields = "{a0}, {v}"
+    # what flat_state gives is a sequence by now, and to_flat_state's is a dict
+    return Rewrite(
+        call,
+        f"{{nc}}.{name}({fields})",
+        f"{{nnx}}.{name}({fields})",
+        parts,
+        members.on(f"nnx.{name}"),
+        unsafe=method == "flat_state",
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 from .. import events, members, releases
 from ..findings import Problem
+from ..rewrites import Rewrite
 from . import Rule
 
 #: What behaves alike on every release, by member.
@@ -45,7 +48,31 @@ def find(event: events.Attribute) -> Problem | None:
         excluded,
         error="AttributeError",
         instead=INSTEAD.get(attribute, ""),
+        rewrite=_rewrite(event),
     )
+
+
+def _rewrite(event: events.Attribute) -> Rewrite | None:
+    """The function of nnx_compat, for a method that is called in a plain way."""
+    call, name = event.called, event.node.attr
+    if call is None or any(isinstance(a, ast.Starred) for a in call.args):
+        return None
+    parts: dict[str, ast.AST] = {"v": event.node.value}
+    given = len(call.args), [keyword.arg for keyword in call.keywords]
+    native = ""
+    if given == (0, []) and name in ("get_value", "get_metadata", "iter_modules"):
+        template = f"{{nc}}.{name}({{v}})"
+        native = "{nnx}.iter_modules({v})" if name == "iter_modules" else ""
+    elif given == (0, ["index"]) and name == "get_value":
+        template = "{nc}.get_value({v})[{i}]"
+        parts["i"] = call.keywords[0].value
+    elif given == (1, []) and name == "set_value":
+        template = "{nc}.set_value({v}, {x})"
+        parts["x"] = call.args[0]
+    else:
+        return None
+    since = members.on(f"nnx.{name}")
+    return Rewrite(call, template, native, parts, since)
 
 
 RULE = Rule(

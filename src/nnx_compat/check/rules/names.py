@@ -10,6 +10,8 @@ from . import Rule
 
 def find(event: events.Name) -> Problem | None:
     """A name that is not there on every release."""
+    if event.compat:
+        return _refused(event)
     there = members.on(event.path)
     if there == releases.ALL:
         return None
@@ -21,12 +23,27 @@ def find(event: events.Name) -> Problem | None:
             instead="the spelling, and nnx-compat for a newer Flax",
         )
     name = event.path.removeprefix("nnx.")
-    ours = name in facts.backports() or members.on(event.path) == releases.ALL
+    ours = name in facts.backports()
     return Problem(
         f"`{event.path}` is in flax {releases.spelled(there)}",
         releases.ALL & ~there,
         error="ImportError" if event.by_import else "AttributeError",
         instead=f"from nnx_compat import nnx; {event.path}" if ours else "",
+    )
+
+
+def _refused(event: events.Name) -> Problem | None:
+    """A name that nnx_compat's namespace cannot give to every release either."""
+    there = members.provided(event.path)
+    if there == releases.ALL or not members.name(event.path):
+        return None
+    rows = facts.treatments().get(event.path, ())
+    refused = [row for row in rows if row.treatment == "refused"]
+    return Problem(
+        f"`{event.path}` of nnx_compat is on flax {releases.spelled(there)}",
+        releases.ALL & ~there,
+        error="ImportError" if event.by_import else "AttributeError",
+        instead=refused[0].instead if refused else "",
     )
 
 

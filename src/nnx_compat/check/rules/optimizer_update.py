@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .. import events, members, releases
 from ..findings import Problem
+from ..rewrites import Rewrite
+from ..values import Instance
 from . import Rule
 
 
@@ -14,6 +16,8 @@ def _takes_model() -> int:
 
 def find(event: events.Call) -> Problem | None:
     """The call of an Optimizer that only older, or only newer, releases take."""
+    if event.compat:
+        return None
     if event.path != "nnx.Optimizer.update" or event.open:
         return None
     model_first = _takes_model()
@@ -30,7 +34,19 @@ def find(event: events.Call) -> Problem | None:
         excluded,
         error="TypeError",
         instead="nnx.Optimizer and update(model, grads) of nnx_compat's namespace",
+        rewrite=_rewrite(event) if given == 1 else None,
     )
+
+
+def _rewrite(event: events.Call) -> Rewrite | None:
+    """The model goes before the gradients, where it is plain which it is."""
+    owner = event.owner
+    if not isinstance(owner, Instance) or not owner.written or not event.node.args:
+        return None
+    form = f"{owner.written}, {{x}}"
+    since = members.on("nnx.ModelAndOptimizer")
+    grads = event.node.args[0]
+    return Rewrite(grads, form, form, {"x": grads}, since, drop_in=True)
 
 
 RULE = Rule(

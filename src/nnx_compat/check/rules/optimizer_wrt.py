@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+
 from .. import events, members, releases
 from ..findings import Problem
+from ..rewrites import Rewrite
 from . import Rule
 
 
 def find(event: events.Call) -> Problem | None:
     """An Optimizer made without saying what is trained."""
+    if event.compat:
+        return None
     if event.path != "nnx.Optimizer" or event.open or "wrt" in event.keywords:
         return None
     row = members.name("nnx.Optimizer.update")
@@ -23,7 +28,20 @@ def find(event: events.Call) -> Problem | None:
         required,
         error="TypeError",
         instead="nnx.Optimizer(model, tx, wrt=nnx.Param), with nnx_compat's namespace",
+        rewrite=_rewrite(event),
     )
+
+
+def _rewrite(event: events.Call) -> Rewrite:
+    call = event.node
+    if len(call.args) == 3:
+        last: ast.expr | ast.keyword = call.args[2]
+        form = "wrt={x}"
+    else:
+        last = call.keywords[-1] if call.keywords else call.args[-1]
+        form = "{x}, wrt={nnx}.Param"
+    since = members.on("nnx.ModelAndOptimizer")
+    return Rewrite(last, form, form, {"x": last}, since, drop_in=True)
 
 
 RULE = Rule(

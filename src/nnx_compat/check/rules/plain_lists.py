@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import events, members, releases
 from ..findings import Problem
+from ..rewrites import Rewrite
 from . import Rule
 
 
@@ -23,6 +24,14 @@ def find(event: events.Stored) -> Problem | None:
         refused | oldest,
         error="ValueError",
         instead=f"{what}(...), from nnx_compat's namespace",
+        rewrite=Rewrite(
+            event.value,
+            f"{{nnx}}.{what[4:]}({{x}})",
+            f"{{nnx}}.{what[4:]}({{x}})",
+            {"x": event.value},
+            members.on(what) & ~runs,
+            drop_in=True,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""NC330, NC331, NC401: ``v[...] = x`` and ``v += x``."""
+"""NC330, NC331, NC332, NC404: ``v[...] = x``, ``v += x`` and ``v[...]``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 
 from .. import events, members, releases
 from ..findings import Problem
+from ..rewrites import OPERATORS, Rewrite, is_plain, operand
 from . import Rule
 
 
@@ -25,6 +26,7 @@ def find_written(event: events.Item) -> Problem | None:
         instead="nnx_compat.set_value(variable, x)" if _whole(event) else (
             "nnx_compat.set_value(v, nnx_compat.get_value(v).at[index].set(x))"
         ),
+        rewrite=_rewrite_written(event),
     )  # fmt: skip
 
 
@@ -38,6 +40,60 @@ def find_in_place(event: events.Item) -> Problem | None:
         releases.ALL & ~there,
         error="NotImplementedError",
         instead="nnx_compat.set_value(v, nnx_compat.get_value(v) + x)",
+        rewrite=_rewrite_in_place(event),
+    )
+
+
+def find_read(event: events.Item) -> Problem | None:
+    """An item of a Variable, read."""
+    if event.stored or not members.is_variable(event.owner):
+        return None
+    there = members.behaviour("variable-getitem-works")
+    if event.owner.attribute:
+        there |= members.behaviour("attribute-unwraps-the-variable")
+    node = event.node
+    assert isinstance(node, ast.Subscript)
+    form = "{nc}.get_value({v})" + ("" if _whole(event) else "[{i}]")
+    return Problem(
+        f"`variable[...]` is read on flax {releases.spelled(there)}",
+        releases.ALL & ~there,
+        error="TypeError",
+        instead="nnx_compat.get_value(variable)",
+        rewrite=Rewrite(node, form, parts={"v": node.value, "i": node.slice}),
+    )
+
+
+def _rewrite_written(event: events.Item) -> Rewrite | None:
+    """What broadcasts and casts as the newest Flax does, on every release."""
+    statement = event.statement
+    if isinstance(statement, ast.Assign):
+        target, form = statement.targets[0], ".at[{i}].set({x})"
+    elif isinstance(statement, ast.AugAssign) and event.operator in _AT:
+        target, form = statement.target, f".at[{{i}}].{_AT[event.operator]}({{x}})"
+    else:
+        return None
+    if not isinstance(target, ast.Subscript) or not is_plain(target.value):
+        return None
+    parts = {"v": target.value, "i": target.slice, "x": statement.value}
+    write = "{nc}.set_value({v}, {nc}.get_value({v})" + form + ")"
+    return Rewrite(statement, write, parts=parts)
+
+
+#: In-place operators as methods of ``array.at[index]``.
+_AT = {"Add": "add", "Mult": "multiply", "Div": "divide", "Pow": "power"}
+
+
+def _rewrite_in_place(event: events.Item) -> Rewrite | None:
+    statement = event.node
+    if not isinstance(statement, ast.AugAssign) or not is_plain(statement.target):
+        return None
+    op, x = OPERATORS[event.operator], operand(statement.value)
+    return Rewrite(
+        statement,
+        f"{{nc}}.set_value({{v}}, {{nc}}.get_value({{v}}) {op} {x})",
+        f"{{v}}[...] {op}= {{x}}",
+        {"v": statement.target, "x": statement.value},
+        members.behaviour("variable-setitem-works"),
     )
 
 
@@ -57,6 +113,7 @@ def find_replaced(event: events.Item) -> Problem | None:
         replaced,
         certain=False,
         instead="nnx_compat.set_value(v, jnp.full_like(value, number))",
+        rewrite=_rewrite_written(event),
     )
 
 
@@ -77,6 +134,22 @@ weight[...] = jnp.ones(2)
     mend="`nnx_compat.set_value(variable, x)`.",
     event=events.Item,
     find=find_written,
+)
+
+READ = Rule(
+    code="NC332",
+    title="reading variable[...]",
+    why="The first releases have Variables without items: the value is in `.value`.",
+    before="""\
+import jax.numpy as jnp
+from flax.experimental import nnx
+
+weight = nnx.Param(jnp.ones(2))
+assert weight[0] == 1.0
+""",
+    mend="`nnx_compat.get_value(variable)`, and the item of that.",
+    event=events.Item,
+    find=find_read,
 )
 
 IN_PLACE = Rule(

@@ -1,0 +1,63 @@
+"""What can be written instead, as templates: the rules propose, ``fixing`` applies.
+
+``{nc}`` stands for ``nnx_compat`` and ``{nnx}`` for the namespace, as the file calls
+them; every other field is a part of the code that is kept as it is written.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["OPERATORS", "Rewrite", "is_plain", "operand"]
+
+OPERATORS = {
+    "Add": "+", "Sub": "-", "Mult": "*", "Div": "/", "FloorDiv": "//", "Mod": "%",
+    "Pow": "**", "MatMult": "@", "LShift": "<<", "RShift": ">>", "BitAnd": "&",
+    "BitOr": "|", "BitXor": "^",
+}  # fmt: skip
+
+
+def operand(node: ast.expr, field: str = "x") -> str:
+    """The field of a template, in parentheses where an operator would cut it up."""
+    whole = (ast.Name, ast.Constant, ast.Call, ast.Attribute, ast.Subscript)
+    return f"{{{field}}}" if isinstance(node, whole) else f"({{{field}}})"
+
+
+def is_plain(node: ast.expr) -> bool:
+    """Whether it is a dotted name, which may be written twice.
+
+    Example:
+        >>> from nnx_compat.check.rewrites import is_plain
+        >>> is_plain(ast.parse("self.w", mode="eval").body)
+        True
+        >>> is_plain(ast.parse("f().w", mode="eval").body)
+        False
+    """
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One change of the source.
+
+    Attributes:
+        whole: what is replaced.
+        portable: the form that runs on every release, ``""`` when there is none.
+        native: the form of the newest release, ``""`` when there is none.
+        parts: fields of the templates, and the code they stand for.
+        since: the releases on which the native form runs, as bits.
+        unsafe: whether it can mean something else, for some values.
+        drop_in: whether the portable form needs ``nnx`` to be that of nnx_compat.
+    """
+
+    whole: ast.AST
+    portable: str = ""
+    native: str = ""
+    parts: Mapping[str, ast.AST] = field(default_factory=dict)
+    since: int = 0
+    unsafe: bool = False
+    drop_in: bool = False
