@@ -7,6 +7,7 @@
     nox -t dated -- --suite smoke           pure_state_update on all releases
     nox -s facts [-- --write]               survey all releases, compare names.json
     nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
+    nox -s downstream [-- -l]               the example library, through its own noxfile
     nox -s lint types render bench plot
 
 Environments of pairs are made by tools/environments.py: with uv when it is there, and
@@ -17,6 +18,7 @@ as not run; ``-- --require-all`` makes that an error.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -205,6 +207,29 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def downstream(session: nox.Session) -> None:
+    """The example library through its own noxfile, as its author would run it.
+
+    nnx-compat is installed from a wheel of this source, and without Flax where nox is.
+    What follows ``--`` goes to that nox: ``-l``, or ``-s "tests(flax-...)"``.
+    """
+    folder = str(Path(session.create_tmp()).resolve())
+    env = environments.certificates()
+    session.install("nox>=2024.10.9", "uv", "build", "packaging", env=env)
+    build = ("python", "-m", "build", "--wheel", "--outdir", folder, str(ROOT))
+    session.run_install(*build, env=env, silent=True)
+    wheel = str(max(Path(folder).glob("nnx_compat-*.whl")))
+    session.install("--no-deps", "--force-reinstall", wheel, env=env)
+    env.update(UV_FIND_LINKS=folder, PIP_FIND_LINKS=folder)
+    # interpreters that need not be on PATH, as for the matrix
+    known = map(environments.interpreter, sorted({p.python for p in matrix.pairs()}))
+    folders = [str(Path(python).parent) for python in known if python]
+    env["PATH"] = os.pathsep.join([env.get("PATH", ""), *folders])
+    file = "examples/downstream/noxfile.py"
+    session.run("nox", "-f", file, *session.posargs, env=env)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Ruff, as linter and as formatter."""
     session.install("ruff==0.14.0")
@@ -215,7 +240,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy, strict."""
-    session.install("mypy==1.18.2", "packaging", "numpy", "nox")
+    session.install("mypy==1.18.2", "packaging", "numpy", "nox", "pytest>=8")
     session.run("mypy")
 
 

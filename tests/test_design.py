@@ -45,6 +45,8 @@ def test_doctor_runs_on_a_machine_without_flax(tmp_path):
         "nnx_compat.matrix.render",
         "nnx_compat.doctor",
         "nnx_compat.cli",
+        "nnx_compat.check",
+        "nnx_compat.nox",
     ],
 )
 def test_the_facts_half_imports_neither_flax_nor_jax(module):
