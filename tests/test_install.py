@@ -203,6 +203,21 @@ def test_plain_lists_of_modules_are_taken_everywhere():
         assert ("layers", 1, "kernel") in nc.to_flat_state(nc.state(model))
 
 
+@pytest.mark.filterwarnings("ignore:'Static' is deprecated:DeprecationWarning")
+def test_what_a_class_declares_static_stays_so():
+    if facts.treatment("nnx.Pytree.__setattr__", nc.flax_version) is None:
+        return  # nothing is mended there
+
+    class Bar(native.Pytree):
+        __annotations__ = {"a": native.Static[jax.Array]}
+
+        def __init__(self, a):
+            self.a = a
+
+    with nc.installed(), pytest.raises(ValueError, match="Found"):
+        Bar(jnp.array(3))
+
+
 def test_names_that_came_later_are_in_flax_nnx():
     with nc.installed():
         assert native.to_pure_dict

@@ -40,7 +40,7 @@ def _assign_data(native: Any) -> Any:
         try:
             native(self, name, value)
         except ValueError as refused:
-            if not nnx.is_data(value) and not _holds_data(value):
+            if not _holds_data(value) or _is_static(self, name):
                 raise
             try:
                 native(self, name, nnx.data(value))
@@ -57,17 +57,24 @@ def _check_value(native: Any) -> Any:
         except ValueError:
             # without a status it is the check after __init__: what was put into a
             # plain list or dict meanwhile
-            if new_status is not None or not _holds_data(value):
+            late = new_status is None and _holds_data(value)
+            if not late or _is_static(self, key):
                 raise
             setattr(self, key, nnx.data(value))
 
     return _check_value
 
 
+def _is_static(node: Any, name: str) -> bool:
+    """Whether the class itself says that an attribute is static."""
+    return getattr(type(node), "_pytree__nodes", {}).get(name) is False
+
+
 def _holds_data(value: Any) -> bool:
     import jax
 
-    return any(map(nnx.is_data, jax.tree_util.tree_leaves(value, is_leaf=nnx.is_data)))
+    leaves = jax.tree_util.tree_leaves(value, is_leaf=nnx.is_data)
+    return nnx.is_data(value) or any(map(nnx.is_data, leaves))
 
 
 def _get_item(native: Any) -> Any:
@@ -105,14 +112,14 @@ def _copy(native: Any) -> Any:
     return copy
 
 
-def _initialize_carry(native: Any) -> Any:
+def _initialize_carry(cell: str, native: Any) -> Any:
+    parameters = inspect.signature(getattr(nnx, cell).__init__).parameters
+    default = parameters["carry_init"].default
+
     def initialize_carry(
         self: Any, input_shape: Any, rngs: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         # a carry of zeros takes keys and uses none of them
-        default = (
-            inspect.signature(type(self).__init__).parameters["carry_init"].default
-        )
         zeros = self.carry_init is default and not any((*args, *kwargs.values()))
         if rngs is None and self.rngs is None and zeros:
             rngs = nnx.Rngs(0)
@@ -166,7 +173,7 @@ _MENDS: dict[str, Make] = {
         for layer in LAYERS
     },
     **{
-        f"nnx.{cell}.initialize_carry": _initialize_carry
+        f"nnx.{cell}.initialize_carry": functools.partial(_initialize_carry, cell)
         for cell in ("GRUCell", "LSTMCell", "OptimizedLSTMCell", "SimpleCell")
     },
     "nnx.Variable.get_value": members.value_getter,

@@ -89,15 +89,15 @@ def check(
     Example:
         >>> import pathlib, tempfile
         >>> from nnx_compat.check import check
-        >>> from nnx_compat.check.releases import spelled
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = pathlib.Path(folder, "model.py")
         ...     _ = file.write_text("from flax import nnx\nview = nnx.view\n")
         ...     report = check([str(file)])
         >>> [finding.code for finding in report.findings]
         ['NC104', 'NC101']
-        >>> spelled(report.runs)
-        'from 0.12.4'
+        >>> from nnx_compat import facts
+        >>> facts.name("nnx.view").on(releases.listed(report.runs)[0])
+        True
     """
     listed = [str(path) for path in paths]
     report = Report(strict=strict)

@@ -127,7 +127,7 @@ def _pyproject(file: Path) -> list[str]:
 
 
 def _poetry(version: str) -> str:
-    """Poetry's ``^0.10.2`` and ``~0.10.2`` in PEP 440."""
+    """Poetry's ``^`` and ``~`` in PEP 440."""
     if version[:1] in "^~":
         parts = (version[1:] + ".0.0").split(".")[:3]
         return f"flax>={version[1:]},=={parts[0]}.{parts[1]}.*"
@@ -183,7 +183,7 @@ def right(runs: int, declared: Declared) -> str:
         declared: what is written now.
 
     Returns:
-        PEP 440, as ``>=0.12.1`` or ``>=0.10,<0.12``; ``""`` when nothing runs it.
+        PEP 440, as ``>=0.10,<0.12``; ``""`` when nothing runs it.
     """
     inside = releases.runs(runs & declared.mask) or releases.runs(runs)
     if not inside:

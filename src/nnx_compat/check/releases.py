@@ -76,12 +76,11 @@ def spelled(mask: int) -> str:
     """A set in words.
 
     Example:
-        >>> from nnx_compat import facts
         >>> from nnx_compat.check import releases
         >>> releases.spelled(releases.ALL)
         'every release'
-        >>> releases.spelled(releases.of(facts.name("nnx.List").intervals))
-        '0.8.3-0.9.0 and from 0.12.0'
+        >>> releases.spelled(0)
+        'no release'
     """
     if mask == ALL:
         return "every release"
