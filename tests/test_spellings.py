@@ -58,9 +58,9 @@ def test_the_operations_are_those_of_the_stable_api():
     from nnx_compat.stable import v1
 
     no_native_form = {
-        "compile_step", "flax_version", "install", "installed", "installed_names",
-        "jax_version", "nnx", "pure_state_update", "reproducible_init", "revision",
-        "supports", "uninstall",
+        "audit", "compile_step", "flax_version", "install", "installed",
+        "installed_names", "jax_version", "nnx", "pure_state_update",
+        "reproducible_init", "revision", "supports", "uninstall",
     }  # fmt: skip
     operations = {s.operation for s in facts.spellings()}
     assert operations == set(v1.__all__) - no_native_form

@@ -34,6 +34,8 @@ __all__ = [
     "pure_state_update", "reproducible_init",
     # the training step
     "compile_step",
+    # what no static look can see
+    "audit",
     # what is installed: versions, the revision chosen
     "flax_version", "jax_version", "revision", "supports",
     # the one door that touches flax

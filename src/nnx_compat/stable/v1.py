@@ -7,6 +7,7 @@ Libraries that want to be left alone import from here::
 
 from .. import nnx
 from .._nnx.install import install, installed, installed_names, uninstall
+from ..auditing import audit
 from ..functional import (
     clone,
     filter_state,
@@ -39,6 +40,7 @@ from ..pure import compile_step, pure_state_update
 from ..revisions import flax_version, jax_version, revision
 
 __all__ = [
+    "audit",
     "clone",
     "compile_step",
     "filter_state",

@@ -1,0 +1,41 @@
+"""One thing that an audit found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Path = tuple[Any, ...]
+Leaves = Mapping[Path, Any]
+
+#: From what to mend first to what is only worth knowing.
+SEVERITIES = ("lost", "wrong", "note")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an audit found at one place of a model.
+
+    Attributes:
+        code: which case it is: ``"lost-child"``, ``"shared-child"``, ``"lost-array"``,
+            ``"split-refuses"``, ``"unhashable-graphdef"``, ``"sharding-without-mesh"``,
+            ``"fractional-count"``, ``"bare-arrays"``, ``"tied"``; or the id of a
+            behaviour of the facts that the model meets on other releases.
+        severity: ``"lost"``, ``"wrong"`` or ``"note"``.
+        path: from the model to the place, names and indices; ``()`` for all of it.
+            ``("act", "__self__")`` is what a bound method in ``act`` is bound to.
+        text: what is the matter, in one sentence.
+        remedy: what to write instead, ``""`` when there is nothing to mend.
+    """
+
+    code: str
+    severity: str
+    path: Path
+    text: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data; what is neither a name nor an index in the path as text."""
+        path = [key if isinstance(key, (str, int)) else str(key) for key in self.path]
+        return {**vars(self), "path": path}

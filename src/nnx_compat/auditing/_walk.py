@@ -1,0 +1,173 @@
+"""Everything that Python can reach from a model, whether NNX sees it or not.
+
+NNX walks attributes, containers and what jax knows as a pytree. This walk goes on where
+that one stops: into sets, closures, bound methods, partials, the attributes of other
+objects and of the model's classes. The difference is what a state has lost.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..functional import _INTERNAL
+from ..revisions import nnx
+from ._finding import Path
+
+#: What a walk ends at: values without children, and what is not the model's own.
+_ATOMS = (
+    str, bytes, bytearray, bool, int, float, complex, type(None), np.ndarray,
+    np.generic, jax.Array, type, types.ModuleType,
+)  # fmt: skip
+
+#: What NNX walks the attributes of: Modules, and from the release on that walks Rngs
+#: also Rngs, optimizers and metrics, which have a base in common with Module.
+_base: Any = nnx.Module.__mro__[1]
+_OBJECTS: tuple[Any, ...] = (
+    (nnx.Module, _base) if issubclass(nnx.Rngs, _base) else (nnx.Module,)
+)
+
+
+@dataclass
+class Walked:
+    """The NNX objects and Variables of a model.
+
+    Attributes:
+        met: each with its path, once for every place that it was met in.
+        foreign: the same for what belongs to another model, ``known`` to the walk.
+        kept: what was walked through, by its id, and so kept alive.
+    """
+
+    met: list[tuple[Path, Any]] = field(default_factory=list)
+    foreign: list[tuple[Path, Any]] = field(default_factory=list)
+    kept: dict[int, Any] = field(default_factory=dict)
+
+    def objects(self) -> Iterator[tuple[Path, Any]]:
+        """The NNX objects, each once."""
+        return self._once(lambda value: is_object(value))
+
+    def variables(self) -> Iterator[tuple[Path, Any]]:
+        """The Variables, each once."""
+        return self._once(lambda value: isinstance(value, nnx.Variable))
+
+    def _once(self, wanted: Any) -> Iterator[tuple[Path, Any]]:
+        seen: set[int] = set()
+        for path, value in self.met:
+            if id(value) not in seen and wanted(value):
+                seen.add(id(value))
+                yield path, value
+
+
+def is_object(value: Any) -> bool:
+    """Whether this is a Module, or another object whose attributes NNX walks."""
+    return isinstance(value, _OBJECTS)
+
+
+def is_stock(value: Any) -> bool:
+    """Whether this is of a class of Flax, or of ours."""
+    return type(value).__module__.split(".")[0] in ("flax", "nnx_compat")
+
+
+def walked(root: Any, known: Walked | None = None) -> Walked:
+    """Walk a model.
+
+    Args:
+        root: a node.
+        known: the walk of another model; what belongs to that one is noted as foreign,
+            and not entered.
+    """
+    found = Walked()
+    pending: list[tuple[Path, Any]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, _ATOMS):
+            continue
+        is_variable = isinstance(value, nnx.Variable)
+        if is_variable or is_object(value):
+            if known is not None and id(value) in known.kept:
+                found.foreign.append((path, value))
+                continue
+            found.met.append((path, value))
+        if id(value) in found.kept:
+            continue
+        found.kept[id(value)] = value
+        if not is_variable:
+            inside = [((*path, key), child) for key, child in _children(value)]
+            pending.extend(reversed(inside))
+    return found
+
+
+def attributes(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The attributes of an NNX object as they are stored, without NNX's own."""
+    for name, child in list(vars(value).items()):
+        if not (isinstance(name, str) and name.startswith(_INTERNAL)):
+            # elements of a List are attributes "0", "1", ..., and 0, 1 in a state
+            number = isinstance(name, str) and name.isdigit()
+            yield (int(name) if number else name), child
+
+
+def elements(value: Any) -> Iterator[tuple[Any, Any]] | None:
+    """What is in a builtin container, or ``None`` for anything else."""
+    if isinstance(value, (dict, types.MappingProxyType)):
+        return iter(list(value.items()))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return zip(value._fields, value, strict=True)
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return enumerate(list(value))
+    return None
+
+
+def _children(value: Any) -> Iterator[tuple[Any, Any]]:
+    inside = elements(value)
+    if is_object(value):
+        yield from attributes(value)
+        yield from _class_attributes(value)
+    elif inside is not None:
+        yield from inside
+    elif isinstance(value, types.MethodType):
+        yield "__self__", value.__self__
+        yield "__func__", value.__func__
+    elif isinstance(value, functools.partial):
+        yield from (("func", value.func), ("args", value.args))
+        yield "keywords", value.keywords
+    else:
+        if isinstance(value, types.FunctionType):
+            yield from _closure(value)
+        yield from _stored(value).items()
+
+
+def _closure(function: types.FunctionType) -> Iterator[tuple[Any, Any]]:
+    names = function.__code__.co_freevars
+    for name, cell in zip(names, function.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+    yield "__defaults__", function.__defaults__
+    yield "__kwdefaults__", function.__kwdefaults__
+
+
+def _class_attributes(value: Any) -> Iterator[tuple[Any, Any]]:
+    """What all instances of a user's class share; what it inherits from Flax is not."""
+    for kind in type(value).__mro__:
+        if kind.__module__.split(".")[0] in ("flax", "nnx_compat", "builtins"):
+            continue
+        for name, child in list(vars(kind).items()):
+            container = isinstance(child, (list, tuple, dict, set))
+            held = container or is_object(child) or isinstance(child, nnx.Variable)
+            if held and not name.startswith("__") and name not in vars(value):
+                yield name, child
+
+
+def _stored(value: Any) -> dict[Any, Any]:
+    try:
+        return dict(vars(value))
+    except Exception:  # no __dict__, or an object that makes one up and fails
+        return {}
