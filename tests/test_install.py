@@ -310,6 +310,24 @@ def test_layers_take_arguments_that_came_later():
             native.Linear(2, 3, rngs=native.Rngs(0), preferred_element_type=None)
 
 
+def test_a_script_may_set_the_flags_of_jax_after_it():
+    """As scripts do that ask for several devices: the backend is not started yet."""
+    import os
+    import subprocess
+
+    code = (
+        "import os, nnx_compat; nnx_compat.install(); "
+        "os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=4'; "
+        "import jax; print(jax.device_count())"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**env, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.stdout == "4\n", ran.stderr
+
+
 def test_a_script_runs_with_it(tmp_path):
     import subprocess
 

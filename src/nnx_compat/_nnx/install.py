@@ -167,7 +167,7 @@ def _lacks(kind: type, name: str) -> bool:
 
     if any(name in vars(base) for base in kind.__mro__[:-1]):
         return False
-    return hasattr(object, name) or not hasattr(members.instance(kind), name)
+    return hasattr(object, name) or not members.has(kind, name)
 
 
 def _mended(name: str) -> bool:

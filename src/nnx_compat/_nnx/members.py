@@ -11,7 +11,9 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import functional
 from ..errors import ArgumentTypeError
@@ -266,9 +268,15 @@ def tables() -> dict[type, type]:
     return found
 
 
-def instance(kind: type) -> Any:
-    """One of its instances, to ask what it has of its own or forwards to its value."""
+def has(kind: type, name: str) -> bool:
+    """Whether its instances have an attribute, of their own or of their value.
+
+    The value is numpy's: an array of jax would start the backend, and a script may set
+    its flags later.
+    """
     if kind is nnx.State:
-        return nnx.State({})
-    value = jnp.zeros(1)
-    return nnx.Param(value) if kind is nnx.Variable else kind(nnx.Param, value)
+        return hasattr(nnx.State({}), name)
+    value = np.zeros(1)
+    made = nnx.Param(value) if kind is nnx.Variable else kind(nnx.Param, value)
+    forwards = hasattr(made, "nbytes")  # which no table has
+    return hasattr(made, name) or (forwards and hasattr(jax.Array, name))
