@@ -620,6 +620,19 @@ def probe_module_is_a_pytree():
 
 
 @probe
+def probe_module_may_be_no_pytree():
+    try:
+
+        class Plain(nnx.Module, pytree=False):
+            def __init__(self):
+                self.layers = [linear()]
+
+    except TypeError:
+        return False
+    return len(nnx.state(Plain())["layers"]) == 1
+
+
+@probe
 def probe_iter_graph_shows_internals():
     if not hasattr(nnx, "iter_graph"):
         return False

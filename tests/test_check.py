@@ -401,9 +401,11 @@ def test_cells_of_a_notebook_are_one_module(tmp_path):
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name, content, capsys):
     (tmp_path / name).write_bytes(content.replace(b"def", b"nnx = 1\ndef"))
-    (tmp_path / "good.py").write_text("x = 1\n")
+    (tmp_path / "good.py").write_text("from flax import nnx\nnnx.view\n")
     assert cli.main(["check", str(tmp_path)]) == 2
-    assert name in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert name in said.err
+    assert "NC101" in said.out, "the other files are checked all the same"
 
 
 def test_the_declared_encoding_is_used(tmp_path):

@@ -310,6 +310,10 @@ def _check(options: argparse.Namespace) -> int:
         print(output.text(report, everything=True))
     else:
         print(output.FORMATS[options.format](report))
+    for unread in report.unread:
+        print(f"nnx-compat check: {unread}", file=sys.stderr)
+    if report.unread:
+        return 2
     return 0 if report.holds else 1
 
 

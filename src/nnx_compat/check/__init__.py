@@ -30,6 +30,7 @@ class Report:
         lines: how many they have.
         declared: the range that the project declares, or that was asked for.
         strict: whether what is only likely counts.
+        unread: the files that could not be read, and why.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Report:
     lines: int = 0
     declared: Declared | None = None
     strict: bool = False
+    unread: list[str] = field(default_factory=list)
 
     def counts(self, finding: Finding) -> bool:
         """Whether a finding weighs in the verdict."""
@@ -84,7 +86,8 @@ def check(
         progress: told how many files are done, and of how many.
 
     Raises:
-        SourceError: a file cannot be read; nothing is skipped silently.
+        SourceError: a path is not there, or the range is none. A file that cannot be
+            read is in the report's ``unread``.
 
     Example:
         >>> import pathlib, tempfile
@@ -113,10 +116,14 @@ def check(
 
 
 def _check_file(path: Path, report: Report) -> None:
-    source = sources.read(path)
+    try:
+        source = sources.read(path)
+        report.findings += check_source(source)
+    except SourceError as error:
+        report.unread.append(str(error))
+        return
     report.files += 1
     report.lines += source.text.count("\n")
-    report.findings += check_source(source)
 
 
 def check_source(source: sources.Source) -> list[Finding]:

@@ -10,6 +10,7 @@ from .values import ClassInfo, Instance, Value
 __all__ = [
     "Attribute",
     "Call",
+    "Class",
     "Event",
     "Import",
     "Item",
@@ -118,6 +119,15 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Class:
+    """A class is defined, with arguments beside its bases."""
+
+    node: ast.ClassDef
+    owner: ClassInfo
+    keywords: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Treated:
     """The body of a function has been read: what was done in it, in order.
 
@@ -130,4 +140,4 @@ class Treated:
     steps: list[tuple[str, str, str, ast.AST]] = field(default_factory=list)
 
 
-Event = Import | Name | Call | Attribute | Item | Stored | Treated
+Event = Import | Name | Call | Attribute | Item | Stored | Class | Treated

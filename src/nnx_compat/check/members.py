@@ -127,7 +127,10 @@ def has(owner: Value, attribute: str, version: str) -> bool | None:
     for kind in kinds(owner):
         path = member(kind, attribute)
         if path:
-            return _bit(on(path), version)
+            there = on(path)
+            if isinstance(owner, Instance) and owner.attribute:
+                there &= ~behaviour("attribute-unwraps-the-variable")
+            return _bit(there, version)
     return None
 
 

@@ -95,6 +95,7 @@ def as_json(report: Report) -> str:
     shown: dict[str, Any] = {
         "files": report.files,
         "lines": report.lines,
+        "unread": report.unread,
         "findings": [_finding(report, finding) for finding in report.findings],
         "runs": list(releases.listed(report.runs)),
         "holds": report.holds,

@@ -351,7 +351,11 @@ class Reader(ast.NodeVisitor):
         bases = tuple(self.value(_unsubscripted(base)) for base in node.bases)
         for keyword in node.keywords:
             self.value(keyword.value)
+        said = {k.arg: k.value for k in node.keywords if k.arg is not None}
+        pytree = said.get("pytree")
         info = ClassInfo(node.name, bases)
+        info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
+        self.show(events.Class(node, info, frozenset(said)))
         self._bind(node.name, info)
         outer, self.scope = self.scope, _Scope(self.scope, is_class=True, owner=info)
         self._attributes(node, info)

@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import re
+import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -56,7 +57,11 @@ class Source:
         except (SyntaxError, ValueError, RecursionError) as error:
             line = getattr(error, "lineno", None) or 0
             found = getattr(error, "msg", None) or str(error)
-            raise SourceError(f"{self.path}:{line}: {found}") from None
+            here = ".".join(map(str, sys.version_info[:2]))
+            raise SourceError(
+                f"{self.path}:{line}: {found}\n"
+                f"  instead: if it is for a newer Python than {here}, check it on that"
+            ) from None
 
     def speaks_of_nnx(self) -> bool:
         """Whether it can meet NNX at all: most files of a tree do not."""

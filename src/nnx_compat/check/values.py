@@ -56,12 +56,14 @@ class ClassInfo:
         bases: its bases, as far as they are known.
         attributes: what methods assign to ``self``; ``None`` where that is unclear.
         own: every name that the class body defines.
+        pytree: False when the class says ``pytree=False``.
     """
 
     name: str
     bases: tuple[Value, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
+    pytree: bool = True
 
     def native(self) -> str:
         """The path of the class of NNX it derives from, ``""`` when that is unclear."""

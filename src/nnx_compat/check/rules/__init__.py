@@ -65,10 +65,10 @@ def _listed() -> tuple[Rule, ...]:
     found = [
         names.RULE, arguments.RULE, members.RULE, modules.RULE, array_attributes.RULE,
         variable_states.RULE, optimizer_update.RULE, optimizer_wrt.RULE,
-        plain_lists.RULE, variable_items.WRITTEN, variable_items.IN_PLACE,
-        variable_items.READ, variable_items.REPLACED, set_attributes.RULE,
-        scan_axes.RULE, stale_states.RULE, states_with_rngs.RULE, deprecated.RULE,
-        deprecated.METHODS,
+        plain_lists.RULE, plain_lists.PYTREE, variable_items.WRITTEN,
+        variable_items.IN_PLACE, variable_items.READ, variable_items.REPLACED,
+        set_attributes.RULE, scan_axes.RULE, stale_states.RULE, states_with_rngs.RULE,
+        deprecated.RULE, deprecated.METHODS,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 

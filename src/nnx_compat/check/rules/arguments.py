@@ -32,7 +32,9 @@ def find(event: events.Call) -> Problem | None:
     excluded = 0
     for mask in missing.values():
         excluded |= mask
-    taken = releases.ALL & ~lacks
+    taken = (
+        releases.ALL & ~lacks if event.compat else members.takes(event.path, keyword)
+    )
     others = [f"{k}=" for k in missing if k != keyword]
     more = f"; also {', '.join(others)}" if others else ""
     return Problem(

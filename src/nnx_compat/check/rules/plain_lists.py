@@ -1,4 +1,4 @@
-"""NC320: a plain list or dict of Modules as an attribute."""
+"""NC320, NC321: a plain list or dict of Modules; Modules that are no pytrees."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ def find(event: events.Stored) -> Problem | None:
     if not members.name(f"{event.owner.native()}.set_attributes"):
         return None
     refused = members.behaviour("list-of-modules-is-refused")
+    if not event.owner.pytree:
+        refused &= ~members.behaviour("module-may-be-no-pytree")
     oldest = members.behaviour("split-is-a-method")  # only Modules in Modules there
     what = "nnx.Dict" if type(event.value).__name__.startswith("Dict") else "nnx.List"
     runs = releases.ALL & ~refused & ~oldest
@@ -34,6 +36,54 @@ def find(event: events.Stored) -> Problem | None:
         ),
     )
 
+
+def find_class(event: events.Class) -> Problem | None:
+    """A Module that says whether it is a pytree."""
+    native = event.owner.native()
+    if "pytree" not in event.keywords or not members.name(f"{native}.set_attributes"):
+        return None
+    there = members.behaviour("module-may-be-no-pytree")
+    return Problem(
+        f"`class {event.owner.name}({native}, pytree=)` is taken on flax "
+        f"{releases.spelled(there)}",
+        releases.ALL & ~there,
+        error="TypeError",
+    )
+
+
+PYTREE = Rule(
+    code="NC321",
+    title="a Module that says whether it is a pytree",
+    why=(
+        "Modules became pytrees, and a class could say that it is to be none. Older "
+        "releases do not know the argument, and no Module is a pytree there."
+    ),
+    before="""\
+from flax.experimental import nnx
+
+
+class Model(nnx.Module, pytree=False):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(2, 2, rngs=rngs)
+
+
+model = Model(nnx.Rngs(0))
+""",
+    after="""\
+from nnx_compat import nnx
+
+
+class Model(nnx.Module):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(2, 2, rngs=rngs)
+
+
+model = Model(nnx.Rngs(0))
+""",
+    mend="Leave it out, and put lists of Modules into `nnx.List`.",
+    event=events.Class,
+    find=find_class,
+)
 
 RULE = Rule(
     code="NC320",
