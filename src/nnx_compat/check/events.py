@@ -15,6 +15,7 @@ __all__ = [
     "Import",
     "Item",
     "Name",
+    "Refusal",
     "Stored",
     "Treated",
 ]
@@ -140,4 +141,18 @@ class Treated:
     steps: list[tuple[str, str, str, ast.AST]] = field(default_factory=list)
 
 
-Event = Import | Name | Call | Attribute | Item | Stored | Class | Treated
+@dataclass(frozen=True)
+class Refusal:
+    """The module raises while it is imported.
+
+    Attributes:
+        error: the name of what it raises.
+        mask: the releases on which it comes there, as bits.
+    """
+
+    node: ast.Raise
+    error: str
+    mask: int
+
+
+Event = Refusal | Import | Name | Call | Attribute | Item | Stored | Class | Treated

@@ -88,6 +88,7 @@ _ANCESTORS = {
         "TypeError": (),
         "ValueError": (),
         "NotImplementedError": ("RuntimeError",),
+        "RuntimeError": (),
     }.items()
 }
 
@@ -110,7 +111,6 @@ class Reader(ast.NodeVisitor):
         self.tries: list[_Try] = []
         self.findings: list[Finding] = []
         self.quiet = 0
-        self.installed = False
         self.guards: list[Guard] = []
         self._statement: ast.stmt | None = None
         self._calls: dict[int, ast.Call] = {}
@@ -523,6 +523,9 @@ class Reader(ast.NodeVisitor):
         self.value(node.value)
 
     def visit_Raise(self, node: ast.Raise) -> None:
+        if self.scope.parent is None:
+            raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            self.show(events.Refusal(node, _plain(raised) if raised else "", self.mask))
         for part in (node.exc, node.cause):
             if part is not None:
                 self.value(part)
@@ -791,8 +794,6 @@ class Reader(ast.NodeVisitor):
         return ""
 
     def _effects(self, node: ast.Call, called: Value, owner: Value) -> None:
-        if isinstance(called, Dotted) and called.path == "nnx_compat.install":
-            self.installed = True
         updates = isinstance(called, Dotted) and called.path == "nnx.update"
         if updates and node.args:
             self._changed(node.args[0])

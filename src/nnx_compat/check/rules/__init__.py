@@ -54,6 +54,7 @@ def _listed() -> tuple[Rule, ...]:
         optimizer_update,
         optimizer_wrt,
         plain_lists,
+        refusals,
         scan_axes,
         set_attributes,
         stale_states,
@@ -68,7 +69,7 @@ def _listed() -> tuple[Rule, ...]:
         plain_lists.RULE, plain_lists.PYTREE, variable_items.WRITTEN,
         variable_items.IN_PLACE, variable_items.READ, variable_items.REPLACED,
         set_attributes.RULE, scan_axes.RULE, stale_states.RULE, states_with_rngs.RULE,
-        deprecated.RULE, deprecated.METHODS,
+        refusals.RULE, deprecated.RULE, deprecated.METHODS,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 
