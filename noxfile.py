@@ -150,7 +150,7 @@ def conformance(session: nox.Session) -> None:
     ``-- --source CHECKOUT --tests-of 0.12.7`` is a checkout of Flax at that tag;
     ``--flax 0.10.7,0.12.0`` chooses the releases, ``--only rngs_test.py`` one file (and
     records nothing). ``--examples`` runs the checkout's toy examples instead, on every
-    release.
+    release; with ``--flax`` on these, and records nothing.
     """
     source, tests_of = _option(session, "--source"), _option(session, "--tests-of")
     if source is None or tests_of is None:
@@ -179,17 +179,22 @@ def conformance(session: nox.Session) -> None:
             return f"{way}={out}"
 
         if "--examples" in session.posargs:
+            every = [release.version for release in facts.releases()]
             outcomes = [
                 f"{flax}:{run(flax, way, '--examples')}"
-                for flax in (r.version for r in facts.releases())
+                for flax in (sorted({tests_of, *chosen}) if asked else every)
                 for way in ("native", "install")
             ]
             record = matrix.EXAMPLES / f"{tests_of}.json"
+            if asked or only:
+                record = Path(folder, record.name)
             session.run(
                 sys.executable, "tools/conformance.py", "judge", "--tests-of", tests_of,
                 "--out", str(record), *outcomes,
                 env=environments.source_on_path(), external=True,
             )  # fmt: skip
+            for flax, row in json.loads(record.read_text())["releases"].items():
+                session.log(f"{flax}: natively {row['native']}, {row['install']}")
             return
         watched = run(tests_of, "watch")
         for flax in chosen:

@@ -365,6 +365,17 @@ def test_what_follows_a_failure_in_a_try_is_read_for_where_it_is_reached():
     )
 
 
+def test_a_condition_that_is_defined_by_itself_tells_nothing():
+    script = "x = [x for y in z if x(y)]\nif x() and [i for i in x() if x(i)]: nnx = 1\n"
+    assert codes(f"from flax import nnx\n{script}") == ["NC104"]
+
+
+def test_what_is_nested_too_deeply_is_named(tmp_path, capsys):
+    (tmp_path / "a.py").write_text("y = nnx" + " + 1" * 5000 + "\n")
+    assert cli.main(["check", str(tmp_path)]) == 2
+    assert "a.py" in capsys.readouterr().err
+
+
 # -- files --------------------------------------------------------------------------
 
 

@@ -136,5 +136,8 @@ def check_source(source: sources.Source) -> list[Finding]:
 
     if not source.speaks_of_nnx():
         return []
-    reader = Reader(source.path, source.tree())
+    try:
+        reader = Reader(source.path, source.tree())
+    except RecursionError:
+        raise SourceError(f"{source.path}: it is nested too deeply") from None
     return source.kept(sorted(set(reader.findings)))

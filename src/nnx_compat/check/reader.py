@@ -22,6 +22,7 @@ from .values import ClassInfo, Dotted, Function, Instance, Several, Value
 __all__ = ["Guard", "Reader"]
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_NESTED = 4  # conditions within conditions within ...: more is not written by hand
 #: Attributes of NNX's own layers that are Variables.
 _PARAMETERS = ("kernel", "bias", "scale", "embedding", "mean", "var")
 
@@ -113,6 +114,7 @@ class Reader(ast.NodeVisitor):
         self.quiet = 0
         self.guards: list[Guard] = []
         self._statement: ast.stmt | None = None
+        self._asking = 0
         self._calls: dict[int, ast.Call] = {}
         self._deferred: list[tuple[FunctionNode | ast.Lambda, _Scope, int]] = []
         self._rules: dict[type, list[Rule]] = {}
@@ -204,6 +206,17 @@ class Reader(ast.NodeVisitor):
             test: the condition.
             guard: what it decides, to be noted when the condition is about releases.
         """
+        if self._asking > _NESTED:  # a name that is defined by itself
+            return releases.ALL, releases.ALL
+        self._asking += 1
+        try:
+            return self._true_on(test, guard)
+        finally:
+            self._asking -= 1
+
+    def _true_on(
+        self, test: ast.expr, guard: ast.If | ast.IfExp | None
+    ) -> tuple[int, int]:
         versions = releases.listed(releases.ALL)
         true = false = unknown = 0
         asked = False
