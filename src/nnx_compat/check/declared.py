@@ -135,19 +135,17 @@ def _poetry(version: str) -> str:
 
 
 def _toml(file: Path) -> dict[str, Any]:
+    """The file, by tomllib; without it, at least the strings that are requirements.
+
+    Python 3.10 has no tomllib, and few environments there have tomli.
+    """
+    text = file.read_text(encoding="utf-8")
     try:
         import tomllib
     except ModuleNotFoundError:
-        try:
-            import tomli as tomllib  # type: ignore[import-not-found, no-redef, unused-ignore]
-        except ModuleNotFoundError:
-            raise ValueError(
-                "to read it, Python 3.11 or the package tomli is needed\n"
-                "  instead: pip install tomli\n"
-                "  or:      --target '>=0.10,<0.13'"
-            ) from None
-    with file.open("rb") as stream:
-        found: dict[str, Any] = tomllib.load(stream)
+        listed = re.findall(r"""["'](flax\b\s*[\[<>=!~;][^"']*|flax)["']""", text)
+        return {"project": {"dependencies": listed}}
+    found: dict[str, Any] = tomllib.loads(text)
     return found
 
 
