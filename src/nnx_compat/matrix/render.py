@@ -106,7 +106,8 @@ def _examples_table() -> str:
             "; ".join(f"{file}: {why}" for file, why in row.get("failing", {}).items()),
         ]
         for record in examples()
-        for flax, row in record["releases"].items()
+        for flax in (release.version for release in facts.releases())
+        if (row := record["releases"].get(flax))
     ]  # fmt: skip
     return _table(columns, body)
 
