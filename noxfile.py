@@ -258,8 +258,7 @@ def render(session: nox.Session) -> None:
         "python", "-m", "nnx_compat.matrix.render", what, "compat_matrix.md",
         env=environments.source_on_path(),
     )  # fmt: skip
-    session.run("python", "tools/stub.py", what)
-    session.run("python", "tools/pages.py", what)
+    session.run("python", "tools/rendered.py", what)
 
 
 @nox.session(venv_backend="none")

@@ -293,6 +293,14 @@ def test_a_string_over_several_lines_is_not_dedented():
     assert result.text == script
 
 
+def test_a_conditional_expression_with_a_comment_in_it_stays():
+    script = (
+        "from flax import nnx\nx = (\n    nnx.split  # since long\n"
+        '    if hasattr(nnx, "split")  # always\n    else None\n)\n'
+    )
+    assert fixed(script, ">=0.12").text == script
+
+
 def test_conditions_that_are_not_about_releases_stay():
     script = (
         "from typing import TYPE_CHECKING\nfrom flax import nnx\n"

@@ -23,7 +23,7 @@ def test_every_release_has_its_dated_pair_and_the_ends_of_its_range():
 def test_pairs_know_their_python_and_their_companions():
     old = matrix.pair("0.8.0", "0.4.20")
     assert old.python == "3.11"
-    assert {"numpy<2", "scipy<1.13"} < set(old.requirements)
+    assert {"numpy<2", "scipy<1.13"} < set(old.constraints)
     assert matrix.pair("0.12.12", "0.12.0.1").python == "3.12"
     assert matrix.dated("0.8.5").uploaded_before == "2024-07-17"
     assert matrix.pair("0.8.5", "0.4.35").uploaded_before == ""

@@ -77,12 +77,12 @@ def ensure(folder: Path, pair: Pair, tools: Sequence[str]) -> Path:
     Raises:
         RuntimeError: the installer failed; the message is its own.
     """
-    made, wanted = folder / "made.txt", "\n".join([*pair.requirements, *tools])
+    made, wanted = folder / "made.txt", "\n".join([*pair.constraints, *tools])
     if made.exists() and made.read_text() == wanted:
         return _python_in(folder)
     python = create(folder, pair.python)
     for requirements, before in (
-        (pair.requirements, pair.uploaded_before),
+        (pair.constraints, pair.uploaded_before),
         (tools, ""),
     ):
         ran = install(python, *requirements, before=before)

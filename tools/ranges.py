@@ -50,7 +50,7 @@ def works(flax: str, jax: str) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory() as folder:
         python = environments.create(Path(folder), pair.python)
         installed = environments.install(
-            python, *pair.requirements, "pytest", "hypothesis"
+            python, *pair.constraints, "pytest", "hypothesis"
         )
         if installed.returncode:
             return False, "install: " + _last_line(installed.stderr)

@@ -107,7 +107,7 @@ def _compare_jax(report: Report, row: facts.Release, jax: str) -> None:
     at = Version(jax)
     if not row.jax_oldest:
         return  # not measured yet
-    report.measured = Version(row.jax_oldest) <= at <= Version(row.jax_newest)
+    report.measured = row.measured(jax)
     if at < Version(row.jax_oldest):
         report.problem(
             f"jax {jax} is older than {row.jax_oldest}, the oldest that works with "

@@ -22,10 +22,11 @@ The environment that runs nox needs nnx-compat and packaging alone, no Flax:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from . import facts, matrix
 from .errors import ArgumentValueError
+from .matrix import Pair
 
 if TYPE_CHECKING:
     import nox
@@ -33,33 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Pair", "install", "pairs"]
 
 _T = TypeVar("_T")
-
-
-class Pair(NamedTuple):
-    """One Flax release beside one jax, measured to install and import.
-
-    Attributes:
-        flax: a release.
-        jax: a version of jax.
-        python: the CPython to install it on, ``"3.11"``.
-        constraints: exact versions of both and bounds on what they need besides, for
-            the command line of an installer or for a constraints file.
-    """
-
-    flax: str
-    jax: str
-    python: str
-    constraints: tuple[str, ...]
-
-    @property
-    def id(self) -> str:
-        """A name for it, without commas."""
-        return matrix.Pair(*self).id
-
-    @property
-    def uploaded_before(self) -> str:
-        """For a dated pair, the date that its companions must not be newer than."""
-        return matrix.Pair(*self).uploaded_before
 
 
 def pairs(
@@ -91,8 +65,7 @@ def pairs(
     with_jax = _chosen("jax", jax, _JAX)
     of = _chosen("per", per, _PER)
     found = of(_releases(flax))
-    rows = [matrix.pair(row.version, at) for row in found for at in with_jax(row)]
-    return tuple(Pair(*row) for row in rows)
+    return tuple(matrix.pair(row.version, at) for row in found for at in with_jax(row))
 
 
 def install(session: nox.Session, pair: Pair, *packages: str) -> None:

@@ -182,10 +182,7 @@ def _installed() -> str:
     text += f", revision {row.revision}"
     if jax is None:
         return text
-    from packaging.version import Version
-
-    inside = Version(row.jax_oldest) <= Version(jax) <= Version(row.jax_newest)
-    if inside and row.version == flax:
+    if row.measured(jax) and row.version == flax:
         return f"{text}, a measured pair"
     return (
         f"{text}, not measured: flax {row.version} was with jax {row.jax_oldest} to "

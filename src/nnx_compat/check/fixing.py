@@ -15,11 +15,10 @@ import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from . import declared, members, releases, sources
+from . import check_source, declared, members, releases, sources
 from .findings import Finding
 from .reader import Guard, Reader
 from .rewrites import Rewrite
-from .rules import RULES
 
 __all__ = ["Fixed", "fix_source"]
 
@@ -98,6 +97,8 @@ def fix_source(
     aim = _Aim(to, frozenset(only), unsafe)
     source.tree()  # says which file it is, if it is no Python
     fixed = Fixed(source.text)
+    if not source.speaks_of_nnx():
+        return fixed
     refused: dict[tuple[int, int], str] = {}
     for _ in range(_ROUNDS):
         once = _Round(fixed.text, aim, refused)
@@ -108,9 +109,7 @@ def fix_source(
         fixed.text = text
         for edit in once.edits:
             fixed.changes[edit.code] = fixed.changes.get(edit.code, 0) + 1
-    last = sources.Source(source.path, fixed.text)
-    reader = Reader(source.path, last.tree())
-    for finding in last.kept(sorted(set(reader.findings))):
+    for finding in check_source(sources.Source(source.path, fixed.text)):
         if (finding.excluded | finding.warns) & aim.mask:
             fixed.left.append(
                 (finding, refused.get((finding.line, finding.column), ""))
@@ -160,9 +159,7 @@ class _Round:
         self.comments = _comments(text)
         self.needs: set[str] = set()
         self.edits: list[_Edit] = []
-        if not self.source.speaks_of_nnx():
-            return
-        reader = Reader("", self.tree, RULES)
+        reader = Reader("", self.tree)
         for edit in self._wanted(reader):
             self._keep(edit)
         if self.needs:
@@ -192,7 +189,7 @@ class _Round:
     def _wanted(self, reader: Reader) -> Iterator[_Edit]:
         findings = self.source.kept(sorted(set(reader.findings)))
         if self.aim.portable:
-            yield from self._imports(findings)
+            yield from self._imports()
         yield from self._rewrites(findings)
         if self.aim.wants("GUARD"):
             yield from self._guards(reader.guards)
@@ -255,7 +252,7 @@ class _Round:
 
     # -- imports --------------------------------------------------------------------
 
-    def _imports(self, findings: list[Finding]) -> Iterator[_Edit]:
+    def _imports(self) -> Iterator[_Edit]:
         if not (self.aim.wants("NC104") or self.aim.wants("NC101")):
             return
         shims = {id(s) for node in ast.walk(self.tree) for s in _shim(node)}
@@ -297,11 +294,10 @@ class _Round:
         body = self.tree.body
         first = next((s for s in body if _meets_nnx(s)), None)
         if first is None:
-            after = [
-                s for s in body if _is_docstring(s) or _is_future(s)
-            ] or body[:0]  # fmt: skip
-            line = (after[-1].end_lineno or 0) if after else 0
-            return self.starts[line]
+            ahead = [
+                s.end_lineno or 0 for s in body if _is_docstring(s) or _is_future(s)
+            ]
+            return self.starts[max(ahead, default=0)]
         return self.starts[first.lineno - 1]
 
     # -- guards ---------------------------------------------------------------------
@@ -311,19 +307,15 @@ class _Round:
             true, false = guard.true & self.aim.mask, guard.false & self.aim.mask
             if bool(true) == bool(false):
                 continue
-            node = guard.node
-            if isinstance(node, ast.IfExp):
-                kept: ast.expr = node.body if true else node.orelse
-                with_comments = self._edit(node, "{x}", {"x": kept}, "GUARD")
-                yield with_comments
-                continue
             try:
-                yield self._guard_dropped(node, bool(true))
-            except _Refused as refused:
-                place = node.lineno, node.col_offset + 1
-                self.refused[place] = str(refused)
+                yield self._guard_dropped(guard.node, bool(true))
+            except _Refused:
+                continue  # the guard stays, which is right on every release
 
-    def _guard_dropped(self, node: ast.If, holds: bool) -> _Edit:
+    def _guard_dropped(self, node: ast.If | ast.IfExp, holds: bool) -> _Edit:
+        if isinstance(node, ast.IfExp):
+            chosen = node.body if holds else node.orelse
+            return self._edit(node, "{x}", {"x": chosen}, "GUARD")
         start, end = self.range(node)
         if self.text[start : start + 4] == "elif":
             raise _Refused("it is one of several branches")
@@ -334,9 +326,8 @@ class _Round:
                 first, last = node.lineno - 1, node.end_lineno or node.lineno
                 return _Edit(self.starts[first], self.starts[last], "", {}, "GUARD")
             kept = "pass"
-        elif self.text[self.at(body[0].lineno, body[0].col_offset) :][:4] == "elif":
-            kept = self.text[self.at(body[0].lineno, body[0].col_offset) + 2 : end]
-            return _Edit(start, end, _escaped(kept), {}, "GUARD")
+        elif self.text[(at := self.range(body[0])[0]) :][:4] == "elif":
+            kept = self.text[at + 2 : end]
         else:
             kept = self._dedented(node, body, indent)
         return _Edit(start, end, _escaped(kept), {}, "GUARD")
@@ -371,9 +362,7 @@ class _Round:
             if edit.start < at or edit.end > end:
                 continue  # inside one that was made, which takes care of it
             done.append(self.text[at : edit.start])
-            inside = [
-                e for e in edits if e is not edit and _inside(e, edit) and e != edit
-            ]
+            inside = [e for e in edits if _inside(e, edit)]
             fields = {
                 name: self._render(a, b, inside) for name, (a, b) in edit.parts.items()
             }
@@ -465,7 +454,7 @@ class _Names:
                     self._note(path, alias.asname or alias.name)
 
     def _note(self, path: str, name: str) -> None:
-        if members.module_path(path) in ("flax.nnx", "flax.experimental.nnx"):
+        if members.module_path(path) in members.ROOTS:
             path = "nnx_compat.nnx"  # where it will come from, or what stands for it
         self.modules.setdefault(path, name)
 
@@ -486,7 +475,7 @@ def _portable_import(node: ast.Import | ast.ImportFrom) -> str:
         if len(node.names) != 1 or not node.names[0].asname:
             return ""
         path = members.module_path(node.names[0].name)
-        if path not in ("flax.nnx", "flax.experimental.nnx"):
+        if path not in members.ROOTS:
             return ""
         alias = node.names[0].asname
         return "from nnx_compat import nnx" + f" as {alias}" * (alias != "nnx")
@@ -500,7 +489,7 @@ def _portable_import(node: ast.Import | ast.ImportFrom) -> str:
         parts = [ast.ImportFrom(node.module, rest, 0)] if rest else []
         parts.append(ast.ImportFrom("nnx_compat", ours, 0))
         return "\n".join(map(ast.unparse, parts))
-    if node.module in ("flax.nnx", "flax.experimental.nnx"):
+    if node.module in members.ROOTS:
         given = all(
             members.provided(f"nnx.{alias.name}") == releases.ALL
             for alias in node.names

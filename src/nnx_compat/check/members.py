@@ -67,12 +67,19 @@ def native(path: str) -> int:
 
 
 @cache
+def names(path: str, parameter: str) -> int:
+    """The releases where a callable has a parameter of this very name."""
+    row = name(path)
+    return 0 if row is None else releases.of(row.parameters.get(parameter, ()))
+
+
+@cache
 def takes(path: str, parameter: str) -> int:
     """The releases where a callable has a parameter, or takes any by keyword."""
     row = name(path)
     if row is None:
         return 0
-    mask = releases.of(row.parameters.get(parameter, ()))
+    mask = names(path, parameter)
     for key, intervals in row.parameters.items():
         if key.startswith("**"):
             mask |= releases.of(intervals)
@@ -117,12 +124,14 @@ def has(owner: Value, attribute: str, version: str) -> bool | None:
     if isinstance(owner, Dotted):
         if owner.compat:
             through = owner.path == "nnx" and name(f"nnx.{attribute}") is not None
-            return _bit(provided(f"nnx.{attribute}"), version) if through else None
+            return (
+                releases.has(provided(f"nnx.{attribute}"), version) if through else None
+            )
         if owner.path == "flax":
             path = module_path(f"flax.{attribute}")
             return None if path is None else module_on(path, version)
         if owner.path == "nnx" or owner.path.startswith("nnx."):
-            return _bit(on(f"{owner.path}.{attribute}"), version)
+            return releases.has(on(f"{owner.path}.{attribute}"), version)
         return None
     for kind in kinds(owner):
         path = member(kind, attribute)
@@ -130,18 +139,14 @@ def has(owner: Value, attribute: str, version: str) -> bool | None:
             there = on(path)
             if isinstance(owner, Instance) and owner.attribute:
                 there &= ~behaviour("attribute-unwraps-the-variable")
-            return _bit(there, version)
+            return releases.has(there, version)
     return None
 
 
 def exists(found: Dotted, version: str) -> bool:
     """Whether a release has what a dotted path of NNX names."""
     mask = provided(found.path) if found.compat else on(found.path)
-    return _bit(mask, version)
-
-
-def _bit(mask: int, version: str) -> bool:
-    return version in releases.listed(mask)
+    return releases.has(mask, version)
 
 
 def parameters(
@@ -163,21 +168,28 @@ def parameters(
 # -- modules ------------------------------------------------------------------------
 
 
+#: Where NNX is imported from.
+ROOTS = ("flax.nnx", "flax.experimental.nnx")
+
+
 def module_path(dotted: str) -> str | None:
     """The path itself when it is of a module of NNX, ``None`` for others."""
-    for root in ("flax.experimental.nnx", "flax.nnx"):
-        if dotted == root or dotted.startswith(f"{root}."):
-            return root + dotted.removeprefix(root)
-    return None
+    inside = any(dotted == root or dotted.startswith(f"{root}.") for root in ROOTS)
+    return dotted if inside else None
+
+
+def within(module: str) -> str:
+    """The rest of a path behind its root: ``""``, or ``.graph``."""
+    root = next(root for root in ROOTS if module.startswith(root))
+    return module.removeprefix(root)
 
 
 def modules(path: str) -> int:
     """The releases on which a module path of NNX can be imported."""
-    root = next(r for r in ("flax.experimental.nnx", "flax.nnx") if path.startswith(r))
     mask = releases.ALL
-    if root == "flax.nnx":
+    if path.startswith(ROOTS[0]):
         mask &= ~behaviour("nnx-is-experimental")
-    inside = path.removeprefix(root).strip(".").split(".")[0]
+    inside = within(path).strip(".").split(".")[0]
     if inside and name(f"nnx.{inside}"):
         mask &= on(f"nnx.{inside}")
     return mask
@@ -185,4 +197,4 @@ def modules(path: str) -> int:
 
 def module_on(path: str, version: str) -> bool:
     """Whether a module path of NNX can be imported on a release."""
-    return _bit(modules(path), version)
+    return releases.has(modules(path), version)

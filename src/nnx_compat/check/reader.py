@@ -100,12 +100,9 @@ class Reader(ast.NodeVisitor):
     Args:
         path: of the file, for the findings.
         tree: its syntax tree.
-        rules: to show it to.
     """
 
-    def __init__(
-        self, path: str, tree: ast.Module, rules: Sequence[Rule] = RULES
-    ) -> None:
+    def __init__(self, path: str, tree: ast.Module) -> None:
         self.path = path
         self.mask = releases.ALL
         self.scope = _Scope()
@@ -118,7 +115,7 @@ class Reader(ast.NodeVisitor):
         self._calls: dict[int, ast.Call] = {}
         self._deferred: list[tuple[FunctionNode | ast.Lambda, _Scope, int]] = []
         self._rules: dict[type, list[Rule]] = {}
-        for rule in rules:
+        for rule in RULES:
             self._rules.setdefault(rule.event, []).append(rule)
         self._lazy_annotations = any(
             isinstance(s, ast.ImportFrom)
@@ -136,7 +133,10 @@ class Reader(ast.NodeVisitor):
         """Show an event to the rules, and note what they say."""
         if self.quiet or not self.mask:
             return
+        through_us = getattr(event, "compat", False)
         for rule in self._rules.get(type(event), ()):
+            if through_us and not rule.compat:
+                continue
             problem = rule.find(event)
             if problem is not None:
                 self._note(rule, problem.node or event.node, problem)
@@ -181,7 +181,7 @@ class Reader(ast.NodeVisitor):
     def _definition(self, name: str, version: str) -> ast.expr | None:
         for scope in self.scope.chain():
             for mask, node in reversed(scope.definitions.get(name, ())):
-                if version in releases.listed(mask):
+                if releases.has(mask, version):
                     return node
             if name in scope.values:
                 return None
@@ -351,7 +351,7 @@ class Reader(ast.NodeVisitor):
             if module is None and own is not None:
                 self.show(events.Import(node, own))
             value = _imported(dotted)
-            at_root = module in ("flax.nnx", "flax.experimental.nnx")
+            at_root = module in members.ROOTS
             if at_root and isinstance(value, Dotted) and alias.name != "*":
                 self.show(events.Name(alias, value.path, by_import=True))
             if source == "nnx_compat.nnx" and isinstance(value, Dotted):
@@ -767,7 +767,7 @@ class Reader(ast.NodeVisitor):
         if isinstance(owner, Several) and isinstance(node.slice, ast.Constant):
             index = node.slice.value
             return owner.item(index) if isinstance(index, int) and index >= 0 else None
-        return owner if isinstance(owner, Dotted) and owner.path[-1:] != "." else None
+        return owner if isinstance(owner, Dotted) else None  # Variable[Array]
 
     def _value_Call(self, node: ast.Call) -> Value:
         owner: Value = None
@@ -955,8 +955,7 @@ def _imported(dotted: str) -> Value:
     module = members.module_path(dotted)
     if module is None:
         return Dotted(dotted)
-    root = "flax.nnx" if module.startswith("flax.nnx") else "flax.experimental.nnx"
-    return Dotted("nnx" + module.removeprefix(root))
+    return Dotted("nnx" + members.within(module))
 
 
 #: Operations of ours whose native counterparts have the same result.

@@ -11,7 +11,7 @@ from functools import cache
 
 from .. import facts
 
-__all__ = ["ALL", "listed", "of", "spelled", "which"]
+__all__ = ["ALL", "has", "listed", "of", "spelled", "which"]
 
 
 @cache
@@ -32,6 +32,22 @@ def which(holds: Callable[[str], bool]) -> int:
         True
     """
     return sum(1 << i for i, version in enumerate(_versions()) if holds(version))
+
+
+@cache
+def _bits() -> dict[str, int]:
+    return {version: 1 << i for i, version in enumerate(_versions())}
+
+
+def has(mask: int, version: str) -> bool:
+    """Whether a release is in a set.
+
+    Example:
+        >>> from nnx_compat.check import releases
+        >>> releases.has(releases.ALL, releases.listed(releases.ALL)[0])
+        True
+    """
+    return bool(mask & _bits()[version])
 
 
 @cache

@@ -138,6 +138,20 @@ class Release:
     jax_dated: str = ""
     jax_newest: str = ""
 
+    def measured(self, jax: str) -> bool:
+        """Whether a version of jax is in the range that was measured to work.
+
+        Example:
+            >>> from nnx_compat import facts
+            >>> newest = facts.releases()[-1]
+            >>> newest.measured(newest.jax_dated)
+            True
+        """
+        from packaging.version import Version
+
+        oldest, newest = Version(self.jax_oldest), Version(self.jax_newest)
+        return oldest <= Version(jax) <= newest
+
 
 class Revision(NamedTuple):
     """One API revision: its name and the first release that it serves."""

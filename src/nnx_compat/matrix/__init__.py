@@ -41,16 +41,17 @@ class Pair(NamedTuple):
     """One Flax release beside one jax.
 
     Attributes:
-        flax: a release, ``"0.8.5"``.
+        flax: a release.
         jax: a version of jax and jaxlib.
         python: the CPython to run it on, ``"3.11"``.
-        requirements: what to install, companion bounds included.
+        constraints: exact versions of both and bounds on what they need besides, for
+            the command line of an installer or for a constraints file.
     """
 
     flax: str
     jax: str
     python: str
-    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
 
     @property
     def id(self) -> str:
@@ -76,7 +77,7 @@ def pair(flax: str, jax: str) -> Pair:
 
     Example:
         >>> from nnx_compat import matrix
-        >>> matrix.pair("0.8.5", "0.4.30").requirements
+        >>> matrix.pair("0.8.5", "0.4.30").constraints
         ('flax==0.8.5', 'jax==0.4.30', 'jaxlib<=0.4.30')
     """
     from packaging.specifiers import SpecifierSet

@@ -31,6 +31,7 @@ class Rule:
         event: the class of events it is shown.
         find: from an event to what is wrong with it.
         after: what to write by hand, where ``nnx-compat fix`` cannot.
+        compat: whether it is shown what is reached through nnx_compat, too.
     """
 
     code: str
@@ -41,6 +42,7 @@ class Rule:
     event: type
     find: Callable[[Any], Problem | None]
     after: str = ""
+    compat: bool = False
 
 
 def _listed() -> tuple[Rule, ...]:

@@ -104,4 +104,5 @@ model = nc.merge(graphdef, state)
     ),
     event=events.Call,
     find=find,
+    compat=True,
 )

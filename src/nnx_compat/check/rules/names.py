@@ -66,4 +66,5 @@ assert len(layers) == 1
     ),
     event=events.Name,
     find=find,
+    compat=True,
 )

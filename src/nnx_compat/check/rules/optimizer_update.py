@@ -9,18 +9,11 @@ from ..values import Instance
 from . import Rule
 
 
-def _takes_model() -> int:
-    row = members.name("nnx.Optimizer.update")
-    return 0 if row is None else releases.of(row.parameters["model"])
-
-
 def find(event: events.Call) -> Problem | None:
     """The call of an Optimizer that only older, or only newer, releases take."""
-    if event.compat:
-        return None
     if event.path != "nnx.Optimizer.update" or event.open:
         return None
-    model_first = _takes_model()
+    model_first = members.names("nnx.Optimizer.update", "model")
     there = members.on("nnx.Optimizer")
     given = len(event.arguments) + len(event.keywords & {"grads", "model"})
     if given == 1:

@@ -12,12 +12,10 @@ from . import Rule
 
 def find(event: events.Call) -> Problem | None:
     """An Optimizer made without saying what is trained."""
-    if event.compat:
-        return None
     if event.path != "nnx.Optimizer" or event.open or "wrt" in event.keywords:
         return None
-    row = members.name("nnx.Optimizer.update")
-    required = 0 if row is None else releases.of(row.parameters["model"])
+    # both came together: an Optimizer that holds no model has to be told what it trains
+    required = members.names("nnx.Optimizer.update", "model")
     if len(event.arguments) + len(event.keywords & {"model", "tx"}) < 2:
         return None
     runs = members.on("nnx.Optimizer") & ~required

@@ -5,14 +5,13 @@ from __future__ import annotations
 from .. import events, members, releases
 from ..findings import Problem
 from ..rewrites import Rewrite
+from ..values import Instance
 from . import Rule
 
 
 def find(event: events.Stored) -> Problem | None:
     """Modules or Variables in a plain list or dict that a Module holds."""
-    if not event.holds_modules or not event.owner.native():
-        return None
-    if not members.name(f"{event.owner.native()}.set_attributes"):
+    if not event.holds_modules or not members.is_module(Instance(event.owner)):
         return None
     refused = members.behaviour("list-of-modules-is-refused")
     if not event.owner.pytree:
@@ -39,12 +38,12 @@ def find(event: events.Stored) -> Problem | None:
 
 def find_class(event: events.Class) -> Problem | None:
     """A Module that says whether it is a pytree."""
-    native = event.owner.native()
-    if "pytree" not in event.keywords or not members.name(f"{native}.set_attributes"):
+    owner = event.owner
+    if "pytree" not in event.keywords or not members.is_module(Instance(owner)):
         return None
     there = members.behaviour("module-may-be-no-pytree")
     return Problem(
-        f"`class {event.owner.name}({native}, pytree=)` is taken on flax "
+        f"`class {owner.name}({owner.native()}, pytree=)` is taken on flax "
         f"{releases.spelled(there)}",
         releases.ALL & ~there,
         error="TypeError",

@@ -11,8 +11,6 @@ from . import Rule
 
 def find(event: events.Call) -> Problem | None:
     """The newest form of scan: the carry has a place among the results."""
-    if event.compat:
-        return None
     if event.path != "nnx.scan" or "out_axes" not in event.keywords:
         return None
     axes = next(k.value for k in event.node.keywords if k.arg == "out_axes")

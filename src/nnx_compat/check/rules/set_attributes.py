@@ -64,4 +64,5 @@ assert nc.get_value(model.factor) == 2.0
     mend="`nnx_compat.update(model, {...})`, by the path of the Variable.",
     event=events.Call,
     find=find,
+    compat=True,
 )

@@ -10,36 +10,28 @@ from . import Rule
 
 def find(event: events.Call) -> Problem | None:
     """The constructor of a leaf, with the type first."""
-    if event.compat:
-        return None
     if event.path != "nnx.VariableState" or event.open:
         return None
     given = len(event.arguments) + len(event.keywords & {"type", "value"})
     if given != 2:
         return None
-    takes = _taking_a_type()
+    # ** metadata would take type=: what decides is the parameter of that name
+    takes = members.names("nnx.VariableState", "type")
     where = releases.spelled(takes)
     return Problem(
         f"`nnx.VariableState(type, value)` is made so on flax {where}",
-        members.on("nnx.VariableState") & ~takes,
+        members.on(event.path) & ~takes,
         error="TypeError",
         instead="type(value), a Variable; nnx_compat.from_flat_state for a whole state",
-        rewrite=_rewrite(event),
+        rewrite=_rewrite(event, members.on(event.path) & ~takes),
     )
 
 
-def _rewrite(event: events.Call) -> Rewrite | None:
+def _rewrite(event: events.Call, since: int) -> Rewrite | None:
     if event.keywords:
         return None
     kind, value = event.node.args
-    since = members.on("nnx.VariableState") & ~_taking_a_type()
     return Rewrite(event.node, "", "{t}({x})", {"t": kind, "x": value}, since)
-
-
-def _taking_a_type() -> int:
-    # ** metadata would take type=: what decides is the parameter of that name
-    row = members.name("nnx.VariableState")
-    return 0 if row is None else releases.of(row.parameters["type"])
 
 
 RULE = Rule(
