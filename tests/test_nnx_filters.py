@@ -8,7 +8,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, facts, nnx
-from nnx_compat._nnx import filters
+from nnx_compat._nnx import filterlib as filters
 from nnx_compat.revisions import nnx as native
 
 ALL = (

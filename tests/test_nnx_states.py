@@ -9,7 +9,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, nnx
-from nnx_compat._nnx import states
+from nnx_compat._nnx import statelib as states
 
 
 class Model(nnx.Module):

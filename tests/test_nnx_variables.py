@@ -12,7 +12,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, facts, nnx
-from nnx_compat._nnx import variables
+from nnx_compat._nnx.variablelib import types as variables
 from nnx_compat.revisions import nnx as native
 
 SHARDS = hasattr(flax.config, "flax_always_shard_variable")

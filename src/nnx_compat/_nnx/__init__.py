@@ -69,7 +69,7 @@ def _find(name: str, *, replaced: bool) -> Any:
 
 def _up_to_date(name: str, native: Any) -> Any:
     """Flax's own function, or one around it that takes the arguments of the newest."""
-    from . import parameters
+    from . import _parameters as parameters
 
     return parameters.accepting(name, native)
 

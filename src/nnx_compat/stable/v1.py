@@ -6,7 +6,7 @@ Libraries that want to be left alone import from here::
 """
 
 from .. import nnx
-from .._nnx.install import install, installed, installed_names, uninstall
+from .._install import install, installed, installed_names, uninstall
 from ..auditing import audit
 from ..functional import (
     clone,

@@ -1,0 +1,1 @@
+"""Graphs: taken apart, put together, walked and mapped."""

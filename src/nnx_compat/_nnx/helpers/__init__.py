@@ -1,0 +1,1 @@
+"""Containers of Modules, and the state of a training loop."""

@@ -1,0 +1,1 @@
+"""Modes of Modules, and what they sow."""

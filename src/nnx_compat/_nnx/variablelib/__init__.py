@@ -1,0 +1,1 @@
+"""Variables: their types, metadata and settings."""
