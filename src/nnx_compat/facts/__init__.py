@@ -514,7 +514,7 @@ def backports() -> dict[str, str]:
     Example:
         >>> from nnx_compat import facts
         >>> facts.backports()["List"]
-        'containers'
+        'helpers.containers'
     """
     return {
         name: row["file"] for row in _namespace()["backport"] for name in row["names"]
