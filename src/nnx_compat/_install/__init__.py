@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import facts
+from .._release import native
 from ..revisions import flax_version, nnx
 
 __all__ = ["install", "installed", "installed_names", "uninstall"]
@@ -179,7 +180,7 @@ def _names() -> Iterator[tuple[Any, str, Any]]:
     from .._nnx import resolve
 
     for name in facts.backports():
-        if name in vars(nnx) and not _mended(f"nnx.{name}"):
+        if name in native and not _mended(f"nnx.{name}"):
             continue
         row = facts.treatment(f"nnx.{name}", flax_version)
         if row is None or row.treatment != "refused":

@@ -44,6 +44,7 @@ __all__ = [
     "behaviours",
     "companions",
     "features",
+    "internals",
     "interpreters",
     "name",
     "names",
@@ -617,3 +618,25 @@ def _lookup(known: Mapping[str, Any], key: str, kind: str) -> Any:
             instead=", ".join(alike) if alike else f"one of the {len(known)} listed",
         )
     return known[key]
+
+
+@cache
+def internals() -> dict[str, Behaviour]:
+    """What differs inside Flax, by id: for the backports, which have to know it.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.internals()["sequential-is-a-list"].holds("0.9.0")
+        False
+    """
+    rows = _read_toml((_HERE / "internals.toml").read_text(encoding="utf-8"))
+    return {
+        row.pop("id"): Behaviour(
+            id="",
+            area="internals",
+            remedy="",
+            intervals=_intervals(row.pop("releases")),
+            **row,
+        )
+        for row in rows["internal"]
+    }

@@ -1,0 +1,133 @@
+"""The one room that knows what the installed Flax does and has.
+
+Everything else asks here: ``here`` answers what the installed release *does*, each
+answer taken from the facts; ``native`` is what its namespace *has*, as it was before
+``install()`` could add to it. So an answer is the same before ``install()`` and after,
+and none is guessed from a ``hasattr`` that somebody's patch may have made true.
+
+    >>> from nnx_compat._release import here, native
+    >>> here.split_is_a_method == ("split" not in native)
+    True
+
+An answer that is the same on all releases that are served is a test's failure: the
+branch that asks for it is dead, and both can be deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from . import facts
+from .revisions import flax_version, nnx, revision
+
+__all__ = ["Answers", "here", "native", "native_in"]
+
+
+class Answers:
+    """What one release of Flax does, as far as code here depends on it.
+
+    Args:
+        version: of a release in the facts.
+    """
+
+    def __init__(self, version: str) -> None:
+        def does(behaviour: str) -> bool:
+            return facts.behaviour(behaviour).holds(version)
+
+        def inside(id: str) -> bool:
+            return facts.internals()[id].holds(version)
+
+        def has(name: str, parameter: str | None = None) -> bool:
+            return facts.name(f"nnx.{name}").on(version, parameter)
+
+        # -- the graph --
+        #: ``split``, ``merge`` and ``update`` are methods of Module; only a Module can
+        #: be split, and a State holds Variables only.
+        self.split_is_a_method = does("split-is-a-method")
+        #: Only a Module is a node; later what it derives from is one.
+        self.only_modules_are_nodes = inside("objects-derive-from-module-only")
+        #: A NamedTuple, such as optax has, is no node.
+        self.named_tuples_are_no_nodes = inside("tuples-with-names-are-no-nodes")
+        #: A bare Variable can be split.
+        self.splits_variables = does("split-takes-a-bare-variable")
+        #: A bare array as an attribute makes ``split`` raise.
+        self.refuses_arrays = does("split-refuses-raw-arrays")
+        #: ``merge`` takes nested dicts where a State is expected.
+        self.merge_takes_dicts = does("merge-takes-plain-dicts")
+        #: ``merge`` can be told to copy the Variables it is given.
+        self.merge_takes_copy = has("merge", "copy")
+        #: A graphdef knows type and metadata of each Variable: bare arrays are enough.
+        self.graphdef_knows_variables = inside("graphdef-knows-variables")
+        self.clone_takes_graph = has("clone", "graph")
+        self.merge_context_takes_inner = has("merge_context", "inner")
+        self.flatten_returns_variables = inside("flatten-returns-variables")
+        self.unflatten_copies_variables = inside("unflatten-copies-variables")
+        self.registry_tells_graph_nodes = inside("registry-tells-graph-nodes")
+        #: The registry's ``node_dict`` gives children as they are, ``flatten`` wrapped.
+        self.node_dict_is_bare = inside("node-dict-is-bare")
+
+        # -- objects --
+        #: A Module is a pytree of jax, and not a leaf.
+        self.module_is_a_pytree = does("module-is-a-pytree")
+        #: A class statement takes ``pytree=``. Before, NNX's transforms took what jax
+        #: looks into for plain data, and lost all updates of it.
+        self.class_takes_pytree = inside("class-takes-pytree")
+        #: The attribute in which a Module keeps which of its attributes are data.
+        self.data_names = (
+            "_pytree__nodes"
+            if inside("data-names-are-pytree-nodes")
+            else "_object__nodes"
+            if inside("data-names-are-object-nodes")
+            else ""
+        )
+        #: ``static`` marks a value; the first one only made fields of a dataclass.
+        self.static_marks_values = has("static", "value")
+        self.sequential_is_a_list = inside("sequential-is-a-list")
+        #: ``nnx.List`` can grow; the first one could not.
+        self.list_can_grow = has("List.append")
+
+        # -- Variables --
+        #: A Variable has lists of hooks of its own; later each hook is metadata.
+        self.hooks_are_lists = has("Variable", "get_value_hooks")
+        self.axis_hooks_take_the_name_first = inside("axis-hooks-take-the-name-first")
+        self.lora_param_is_no_param = inside("lora-param-is-no-param")
+
+        # -- random streams --
+        #: A Rngs is a static attribute that counts, and no part of a state.
+        self.rngs_are_static = does("rngs-are-static")
+        #: A Dropout forks the Rngs it is given, at first it shared them.
+        self.layers_fork_rngs = does("dropout-forks-its-rngs")
+        self.stream_takes_count = has("RngStream", "count")
+
+        # -- transforms --
+        self.scan_puts_the_carry_first = inside("scan-puts-the-carry-first")
+
+
+def _known(version: str) -> str:
+    """The release to ask the facts about.
+
+    A build may lie about its version (a checkout, a fork): then it was told apart by
+    probing, and the newest release of the revision that was found is nearest to it.
+    """
+    alike = [r.version for r in facts.releases() if r.revision == revision]
+    try:
+        nearest = facts.nearest(version)
+    except ValueError:  # a version string that is none
+        return (alike or [facts.releases()[-1].version])[-1]
+    if not alike or facts.release(nearest).revision == revision:
+        return nearest  # without one alike it is a plug-in's, which serves what it says
+    return alike[-1]
+
+
+here = Answers(_known(flax_version))
+
+#: The public and private names of ``flax.nnx`` itself, without what ``install()`` adds.
+native: Mapping[str, Any] = MappingProxyType(dict(vars(nnx)))
+
+
+def native_in(module: str, name: str, default: Any = None) -> Any:
+    """What Flax has in a module of NNX, ``("metrics", "Average")``, or ``default``."""
+    found = native.get(module)
+    return vars(found).get(name, default) if isinstance(found, ModuleType) else default
