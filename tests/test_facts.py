@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import typing
 from pathlib import Path
@@ -77,6 +78,73 @@ def test_names_are_true_of_the_installed_release():
         if here is not facts.name(path).on(nc.flax_version):
             wrong.append(path)
     assert not wrong
+
+
+def at_home(home, name):
+    """The object at its home: until 0.10 the modules lay one ``nnx`` deeper."""
+    for below in ("", "nnx."):
+        path = f"{nnx.__name__}.{below}{home}"
+        try:
+            return getattr(importlib.import_module(path), name, None)
+        except ModuleNotFoundError as error:
+            assert path.startswith(str(error.name))
+    return None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_names_that_no_newer_release_has_are_at_home_on_the_installed_one():
+    wrong = []
+    for name in map(facts.name, facts.names()):
+        having = [r.version for r in facts.releases() if name.on(r.version)]
+        if name.home and having[-1] == nc.flax_version:
+            short = name.path.removeprefix("nnx.")
+            if at_home(name.home, short) is not getattr(nnx, short):
+                wrong.append((name.path, name.home))
+    assert not wrong
+
+
+# Backports that lie in another file than Flax's: the set only ever shrinks.
+AWAY = {
+    "Carry",
+    "DiffState",
+    "LoRAParam",
+    "PReLU",
+    "RngCount",
+    "RngKey",
+    "RngState",
+    "StateAxes",
+    "StateSharding",
+    "abstract_with_sharding",
+    "as_abstract",
+    "cached_partial",
+    "checkify",
+    "cond",
+    "display",
+    "eval_shape",
+    "get_abstract_model",
+    "identity",
+    "iter_modules",
+    "make_jaxpr",
+    "pmap",
+    "remat",
+    "shard_map",
+    "switch",
+    "transform_metadata",
+    "vmap",
+    "with_partitioning",
+}
+
+
+def test_a_backport_lies_where_the_newest_flax_has_the_name():
+    newest = facts.releases()[-1].version
+    away = {}
+    for short, file in facts.backports().items():
+        name = facts.name(f"nnx.{short}")
+        if not name.home or not name.on(newest) or short in AWAY:
+            continue
+        if not f"{file}.".startswith(f"{name.home}."):
+            away[short] = (name.home, file)
+    assert not away
 
 
 def test_names_leave_and_come_back():

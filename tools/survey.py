@@ -5,11 +5,13 @@
 
 ``nox -s facts`` runs both for every release and compares. Public is what has no leading
 underscore. A name that only a module's ``__getattr__`` knows is not listed by ``dir``,
-so ``look`` also asks for every name that NAMES_JSON has.
+so ``look`` also asks for every name that NAMES_JSON has. The home of a name is the
+module below ``flax.nnx`` that defines it, on the newest release that has the name.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import json
@@ -20,9 +22,17 @@ import typing
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-Found = dict[str, list[str]]  # path -> parameter names
+
+class Seen(TypedDict, total=False):
+    """One name on one release: its parameters, and the module that defines it."""
+
+    parameters: list[str]
+    home: str
+
+
+Found = dict[str, Seen]
 
 
 def look(known: set[str]) -> Found:
@@ -30,17 +40,21 @@ def look(known: set[str]) -> Found:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     nnx = _nnx()
+    sources = _sources(nnx)
     found: Found = {}
     for name in sorted({*dir(nnx), *known}):
         if name.startswith("_") or not _has(nnx, name):
             continue
         value = getattr(nnx, name)
         ours = (getattr(value, "__module__", None) or "").startswith("flax")
-        found[f"nnx.{name}"] = list(_parameters(value)) if ours else []
+        found[f"nnx.{name}"] = Seen(parameters=list(_parameters(value)) if ours else [])
+        if home := _home(value, nnx) or sources.get(name):
+            found[f"nnx.{name}"]["home"] = home
         if ours and isinstance(value, type) and typing.get_origin(value) is None:
             for member in _members(value):
                 at = getattr(value, member, None)
-                found[f"nnx.{name}.{member}"] = list(_parameters(at))
+                row = Seen(parameters=list(_parameters(at)))
+                found[f"nnx.{name}.{member}"] = row
     return found
 
 
@@ -56,6 +70,37 @@ def _nnx() -> Any:
             if not path.startswith(str(error.name)):
                 raise
     raise SystemExit(f"flax {flax.__version__} has no NNX")
+
+
+def _home(value: Any, nnx: types.ModuleType) -> str | None:
+    """The module that defines a function or class, if that is one of NNX's own."""
+    module = getattr(value, "__module__", None)
+    if not isinstance(value, (type, types.FunctionType)) or not isinstance(module, str):
+        return None
+    return _below(module, nnx)
+
+
+def _sources(nnx: types.ModuleType) -> dict[str, str]:
+    """The module that a name is imported from in the file of ``flax.nnx`` itself.
+
+    That is where a constant lives, or a function of jax that NNX hands on: nothing
+    about ``nnx.relu`` says ``nn.activations``. A module has no home: it is one.
+    """
+    found = {}
+    for node in ast.parse(inspect.getsource(nnx)).body:
+        if isinstance(node, ast.ImportFrom) and node.level and node.module:
+            home = _below(f"{nnx.__name__}.{node.module}", nnx)
+            for alias in node.names:
+                name = alias.asname or alias.name
+                if home and not isinstance(getattr(nnx, name), types.ModuleType):
+                    found[name] = home
+    return found
+
+
+def _below(module: str, nnx: types.ModuleType) -> str | None:
+    """``"graphlib"`` of ``"flax.nnx.graphlib"``, or of the older ``nnx.nnx``."""
+    path = module.removeprefix(f"{nnx.__name__}.").removeprefix("nnx.")
+    return None if path in ("nnx", module) else path
 
 
 def _has(module: Any, name: str) -> bool:
@@ -107,13 +152,18 @@ def merge(surveys: dict[str, Found], releases: list[str]) -> dict[str, Any]:
     paths = sorted({path for survey in surveys.values() for path in survey})
     names: dict[str, Any] = {}
     for path in paths:
-        having = [version for version in releases if path in surveys[version]]
-        row: dict[str, Any] = {"in": intervals(having, releases)}
-        parameters = {p for version in having for p in surveys[version][path]}
-        if parameters:
+        having = {v: surveys[v][path] for v in releases if path in surveys[v]}
+        row: dict[str, Any] = {"in": intervals(list(having), releases)}
+        if home := list(having.values())[-1].get("home"):
+            row["home"] = home
+        taking: dict[str, list[str]] = {}
+        for version, seen in having.items():
+            for parameter in seen["parameters"]:
+                taking.setdefault(parameter, []).append(version)
+        if taking:
             row["parameters"] = {
-                p: intervals([v for v in having if p in surveys[v][path]], releases)
-                for p in sorted(parameters)
+                parameter: intervals(versions, releases)
+                for parameter, versions in sorted(taking.items())
             }
         names[path] = row
     return {"releases": f"{releases[0]}-{releases[-1]}", "names": names}

@@ -2,10 +2,11 @@
 
 Five files hold the facts: ``releases.toml`` (one row a release, with the jax range
 measured to work), ``names.json`` (generated: every public NNX name, member and
-parameter with its intervals of releases), ``behaviours.toml`` (one entry per change of
-meaning), ``spellings.toml`` (how each stable operation is written natively) and
-``namespace.toml`` (what the drop-in namespace does with a name). Each fact is proved by
-a probe of the test-suite on every release of the matrix.
+parameter with its intervals of releases, and the home of each name),
+``behaviours.toml`` (one entry per change of meaning), ``spellings.toml`` (how each
+stable operation is written natively) and ``namespace.toml`` (what the drop-in namespace
+does with a name). Each fact is proved by a probe of the test-suite on every release of
+the matrix.
 
     >>> from nnx_compat import facts
     >>> facts.release("0.8.5").revision
@@ -273,11 +274,15 @@ class Name:
         path: ``"nnx.List"`` or ``"nnx.Variable.get_value"``.
         intervals: the releases that have it.
         parameters: of a callable, each name with the intervals that have it.
+        home: the module below ``flax.nnx`` that defines it on the newest release that
+            has it, ``"graphlib"`` for ``nnx.split``; ``""`` for a member, a module,
+            and what Flax takes from elsewhere.
     """
 
     path: str
     intervals: tuple[Interval, ...]
     parameters: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)
+    home: str = ""
 
     def on(self, version: str, parameter: str | None = None) -> bool:
         """Say whether ``version`` has this name, or this parameter of it.
@@ -599,12 +604,15 @@ def name(path: str) -> Name:
         >>> from nnx_compat import facts
         >>> [str(i) for i in facts.name("nnx.Variable.get_value").intervals]
         ['0.8.0-0.8.1', '0.12.1-']
+        >>> facts.name("nnx.scan").home
+        'transforms.iteration'
     """
     row = _lookup(_names(), path, "public name")
     return Name(
         path=path,
         intervals=_intervals(row["in"]),
         parameters={p: _intervals(i) for p, i in row.get("parameters", {}).items()},
+        home=row.get("home", ""),
     )
 
 
