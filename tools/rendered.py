@@ -1,7 +1,9 @@
-"""Files that are rendered from the source: the stub of the namespace, pages of rules.
+"""Files that are rendered from the source: where backports are, the stub, rules' pages.
 
     python tools/rendered.py --write | --check
 
+``src/nnx_compat/facts/backports.json`` says which file below ``_nnx`` builds a name:
+the one that has it in its ``__all__``, which is read without importing it.
 ``src/nnx_compat/nnx.pyi`` is what type checkers and editors see: a module with
 ``__getattr__`` tells them nothing, so its names are written down: those of the newest
 release, from Flax where Flax has had them all along and else from the file that builds
@@ -11,7 +13,10 @@ them. ``docs/rules/`` has a page for each rule of the checker, from its own text
 
 from __future__ import annotations
 
+import ast
+import json
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -21,15 +26,51 @@ from nnx_compat import facts  # noqa: E402
 from nnx_compat.check.pages import pages  # noqa: E402
 from tools.environments import write_atomically  # noqa: E402
 
-STUB = ROOT / "src" / "nnx_compat" / "nnx.pyi"
+SOURCE = ROOT / "src" / "nnx_compat"
+BACKPORTS = SOURCE / "facts" / "backports.json"
+STUB = SOURCE / "nnx.pyi"
 RULES = ROOT / "docs" / "rules"
 _HEAD = "# Rendered by `nox -s render` from the facts. Nothing here is typed by hand.\n"
+
+
+@cache
+def backports() -> dict[str, str]:
+    """The file below ``_nnx`` that has a name in its ``__all__``, dotted, by name.
+
+    Raises:
+        SystemExit: two files have it, or no release of Flax does.
+    """
+    root = SOURCE / "_nnx"
+    found: dict[str, str] = {}
+    for file in sorted(root.rglob("*.py")):
+        place = ".".join(file.relative_to(root).with_suffix("").parts)
+        for name in exported(file.read_text(encoding="utf-8")):
+            if name in found:
+                raise SystemExit(f"{name} is built in {found[name]} and in {place}")
+            if f"nnx.{name}" not in facts.names():
+                raise SystemExit(f"no release has the name {name} that {place} builds")
+            found[name] = place.removesuffix(".__init__")
+    return dict(sorted(found.items()))
+
+
+def exported(text: str) -> list[str]:
+    """The names of a file's ``__all__``, or none if it has none."""
+    for node in ast.parse(text).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                names: list[str] = ast.literal_eval(value)
+                return names
+    return []
+
+
+def _places() -> str:
+    return json.dumps(backports(), indent=0) + "\n"
 
 
 def stub() -> str:
     """The text of the stub."""
     newest = facts.releases()[-1].version
-    places = facts.backports()
+    places = backports()
     lines = []
     for path in facts.names():
         name = path[4:]
@@ -45,9 +86,13 @@ def stale() -> dict[Path, str]:
 
     A page about no rule is to be empty, and then goes.
     """
-    wanted = {STUB: stub(), **{RULES / name: text for name, text in pages().items()}}
-    there = [*RULES.glob("*.md"), *([STUB] if STUB.exists() else [])]
-    found = {file: file.read_text() for file in there}
+    wanted = {
+        BACKPORTS: _places(),
+        STUB: stub(),
+        **{RULES / name: text for name, text in pages().items()},
+    }
+    there = [*RULES.glob("*.md"), BACKPORTS, STUB]
+    found = {file: file.read_text() for file in there if file.exists()}
     return {
         file: wanted.get(file, "")
         for file in sorted(wanted.keys() | found.keys())
@@ -59,6 +104,8 @@ def main(arguments: list[str]) -> int:
     """Write the files, or check them."""
     if arguments == ["--write"]:
         RULES.mkdir(parents=True, exist_ok=True)
+        write_atomically(BACKPORTS, _places())  # first: the pages of rules ask for it
+        facts.backports.cache_clear()
         for file, text in stale().items():
             if text:
                 write_atomically(file, text)

@@ -481,12 +481,65 @@ def treatments() -> dict[str, tuple[Treatment, ...]]:
     """
     found: dict[str, tuple[Treatment, ...]] = {}
     for row in _namespace()["name"]:
-        one = Treatment(
-            row["name"], row["treatment"], _intervals(row["releases"]), row["why"],
-            row["instead"],
-        )  # fmt: skip
-        found[one.name] = (*found.get(one.name, ()), one)
+        for name in row["names"]:
+            intervals = row.get("releases")
+            one = Treatment(
+                name=name,
+                treatment=row["treatment"],
+                intervals=_intervals(intervals)
+                if intervals
+                else _where_it_is(name, row["treatment"] == "deprecated"),
+                why=row["why"],
+                instead=row.get("instead", ""),
+            )
+            found[name] = (*found.get(name, ()), one)
+    for row in _namespace()["constructor"]:
+        for name in row["names"]:
+            one = _constructor(name)
+            found[one.name] = (one,)
     return found
+
+
+def _constructor(layer: str) -> Treatment:
+    """What ``install`` does with a layer's constructor, by ``names.json`` alone."""
+    row = name(layer)
+    served = [r.version for r in releases()]
+    later = {
+        parameter
+        for parameter in row.parameters
+        if row.on(served[-1], parameter)
+        and any(row.on(v) and not row.on(v, parameter) for v in served)
+    }
+    lacking = [v for v in served if row.on(v) and any(not row.on(v, p) for p in later)]
+    return Treatment(
+        name=f"{layer}.__init__",
+        treatment="mended",
+        intervals=_runs(lacking),
+        why=f"it does not take {', '.join(sorted(later))}",
+        instead="",
+    )
+
+
+def _where_it_is(path: str, has: bool) -> tuple[Interval, ...]:
+    """The releases that have a name, or those that lack it."""
+    row = name(path)
+    return _runs([r.version for r in releases() if row.on(r.version) is has])
+
+
+def _runs(versions: list[str]) -> tuple[Interval, ...]:
+    """The fewest intervals with these releases; one with the newest has no end."""
+    served = [r.version for r in releases()]
+    runs: list[list[str]] = []
+    for before, version in zip(["", *served], served, strict=False):
+        if version not in versions:
+            continue
+        if before in versions:
+            runs[-1].append(version)
+        else:
+            runs.append([version])
+    return tuple(
+        Interval(run[0], None if run[-1] == served[-1] else run[-1]) for run in runs
+    )
 
 
 def treatment(name: str, version: str) -> Treatment | None:
@@ -522,9 +575,9 @@ def backports() -> dict[str, str]:
         >>> facts.backports()["List"]
         'helpers.containers'
     """
-    return {
-        name: row["file"] for row in _namespace()["backport"] for name in row["names"]
-    }
+    text = (_HERE / "backports.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
 
 
 @cache
