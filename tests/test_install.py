@@ -243,11 +243,12 @@ def test_settings_are_read_as_what_the_release_does():
     import flax
 
     with nc.installed():
-        for name in facts.settings():
-            assert isinstance(getattr(flax.config, name), bool)
-        added = [n for n in facts.settings() if n not in flax.config._values]
+        for setting in facts.settings():
+            assert isinstance(getattr(flax.config, setting.name), bool)
+        values = {s.name: s.value for s in facts.settings()}
+        added = [name for name in values if name not in flax.config._values]
         for name in added:
-            assert getattr(flax.config, name) is facts.settings()[name]
+            assert getattr(flax.config, name) is values[name]
             assert f"flax.config.{name}" in nc.installed_names()
             with pytest.raises(LookupError):
                 flax.config.update(name, True)

@@ -22,7 +22,10 @@ import typing
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from nnx_compat.facts import Interval
 
 
 class Seen(TypedDict, total=False):
@@ -144,47 +147,36 @@ def _parameters(value: Any) -> Iterator[str]:
             yield star.get(parameter.kind, "") + parameter.name
 
 
-def merge(surveys: dict[str, Found], releases: list[str]) -> dict[str, Any]:
+def merge(surveys: dict[str, Found]) -> dict[str, Any]:
     """The names of all releases with their intervals."""
+    from nnx_compat import facts
+
+    releases = [release.version for release in facts.releases()]
     missing = [version for version in releases if version not in surveys]
     if missing:
         raise SystemExit(f"no survey of {', '.join(missing)}")
-    paths = sorted({path for survey in surveys.values() for path in survey})
     names: dict[str, Any] = {}
-    for path in paths:
+    for path in sorted({path for survey in surveys.values() for path in survey}):
         having = {v: surveys[v][path] for v in releases if path in surveys[v]}
-        row: dict[str, Any] = {"in": intervals(list(having), releases)}
+        names[path] = {"in": noted(facts.spanning(having))}
         if home := list(having.values())[-1].get("home"):
-            row["home"] = home
+            names[path]["home"] = home
         taking: dict[str, list[str]] = {}
         for version, seen in having.items():
             for parameter in seen["parameters"]:
                 taking.setdefault(parameter, []).append(version)
         if taking:
-            row["parameters"] = {
-                parameter: intervals(versions, releases)
+            names[path]["parameters"] = {
+                parameter: noted(facts.spanning(versions))
                 for parameter, versions in sorted(taking.items())
             }
-        names[path] = row
     return {"releases": f"{releases[0]}-{releases[-1]}", "names": names}
 
 
-def intervals(having: list[str], releases: list[str]) -> list[str]:
-    """``["0.8.3-0.9.0", "0.12.0-"]``: runs of neighbours, the last one open."""
-    runs: list[list[str]] = []
-    for index, version in enumerate(releases):
-        if version in having:
-            if index and runs and runs[-1][-1] == releases[index - 1]:
-                runs[-1].append(version)
-            else:
-                runs.append([version])
+def noted(intervals: tuple[Interval, ...]) -> list[str]:
+    """``["0.8.3-0.9.0", "0.12.0-"]``, as the facts read them."""
     return [
-        f"{run[0]}-"
-        if run[-1] == releases[-1]
-        else run[0]
-        if len(run) == 1
-        else f"{run[0]}-{run[-1]}"
-        for run in runs
+        first if first == last else f"{first}-{last or ''}" for first, last in intervals
     ]
 
 
@@ -197,10 +189,7 @@ def main(arguments: list[str]) -> None:
             Path(out).write_text(json.dumps(found, indent=0))
         case ["merge", folder, out]:
             surveys = {f.stem: json.loads(f.read_text()) for f in _files(folder)}
-            from nnx_compat import facts
-
-            merged = merge(surveys, [r.version for r in facts.releases()])
-            Path(out).write_text(dumps(merged) + "\n")
+            Path(out).write_text(dumps(merge(surveys)) + "\n")
         case _:
             raise SystemExit(__doc__)
 

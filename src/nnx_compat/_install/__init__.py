@@ -191,7 +191,7 @@ def _settings() -> Iterator[tuple[Any, str, Any]]:
     """Settings to be read; setting one that the release lacks stays an error."""
     import flax
 
-    for name, value in facts.settings().items():
+    for name, value, _ in facts.settings():
         if not hasattr(flax.config, name):
             yield type(flax.config), name, value
 
