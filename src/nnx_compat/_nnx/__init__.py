@@ -75,8 +75,7 @@ def _up_to_date(name: str, native: Any) -> Any:
 
 
 def _where(name: str) -> str:
-    intervals = facts.name(f"nnx.{name}").intervals
-    return "it is in " + " and ".join(map(str, intervals))
+    return f"it is in flax {facts.worded(facts.name(f'nnx.{name}').intervals)}"
 
 
 def _unknown(name: str) -> AttributeError:

@@ -183,13 +183,13 @@ def right(runs: int, declared: Declared) -> str:
     Returns:
         PEP 440, as ``>=0.10,<0.12``; ``""`` when nothing runs it.
     """
-    inside = releases.runs(runs & declared.mask) or releases.runs(runs)
+    inside = releases.spans(runs & declared.mask) or releases.spans(runs)
     if not inside:
         return ""
     first, last = inside[-1]
     versions = [release.version for release in facts.releases()]
     # where the declared floor holds it is left as it is
-    begins, ends = versions.index(first), versions.index(last)
+    begins, ends = versions.index(first), versions.index(last or versions[-1])
     parts = [f">={first}"] if begins or not runs & 1 else []
     if ends + 1 < len(versions):
         parts.append(f"<{versions[ends + 1]}")

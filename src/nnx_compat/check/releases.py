@@ -6,12 +6,12 @@ what is left: all of that is ``&``, ``|`` and ``~`` on ints.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 
 from .. import facts
 
-__all__ = ["ALL", "has", "listed", "of", "spelled", "which"]
+__all__ = ["ALL", "has", "listed", "of", "spans", "spelled", "which"]
 
 
 @cache
@@ -60,7 +60,7 @@ def of(intervals: tuple[facts.Interval, ...]) -> int:
         >>> releases.of(facts.name("nnx.Linear").intervals) == releases.ALL
         True
     """
-    return which(lambda version: any(version in i for i in intervals))
+    return which(lambda version: facts.within(version, intervals))
 
 
 def listed(mask: int) -> tuple[str, ...]:
@@ -74,18 +74,9 @@ def listed(mask: int) -> tuple[str, ...]:
     return tuple(v for i, v in enumerate(_versions()) if mask >> i & 1)
 
 
-def runs(mask: int) -> list[tuple[str, str]]:
-    """The first and the last version of each unbroken run of releases."""
-    found: list[tuple[str, str]] = []
-    previous = False
-    for i, version in enumerate(_versions()):
-        inside = bool(mask >> i & 1)
-        if inside and previous:
-            found[-1] = (found[-1][0], version)
-        elif inside:
-            found.append((version, version))
-        previous = inside
-    return found
+def spans(mask: int) -> tuple[facts.Interval, ...]:
+    """A set as the fewest intervals."""
+    return facts.spanning(listed(mask))
 
 
 def spelled(mask: int) -> str:
@@ -98,21 +89,4 @@ def spelled(mask: int) -> str:
         >>> releases.spelled(0)
         'no release'
     """
-    if mask == ALL:
-        return "every release"
-    return _joined(_run(first, last) for first, last in runs(mask)) or "no release"
-
-
-def _run(first: str, last: str) -> str:
-    if last == _versions()[-1]:
-        return f"from {first}"
-    if first == _versions()[0]:
-        return f"up to {last}"
-    return first if first == last else f"{first}-{last}"
-
-
-def _joined(parts: Iterable[str]) -> str:
-    listed = list(parts)
-    if len(listed) < 2:
-        return "".join(listed)
-    return f"{', '.join(listed[:-1])} and {listed[-1]}"
+    return facts.worded(spans(mask))

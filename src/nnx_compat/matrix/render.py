@@ -47,7 +47,7 @@ def _names_table() -> str:
         [
             f"`{row.name}`",
             row.treatment,
-            ", ".join(map(str, row.intervals)),
+            facts.worded(row.intervals),
             row.why,
             row.instead,
         ]
@@ -232,7 +232,7 @@ def _behaviours_table() -> str:
             f"`{b.id}`",
             b.area,
             b.text,
-            ", ".join(map(str, b.intervals)) + (f", jax{b.jax}" if b.jax else ""),
+            facts.worded(b.intervals) + (f", jax{b.jax}" if b.jax else ""),
             b.remedy,
         ]
         for b in facts.behaviours()
@@ -244,7 +244,7 @@ def _spellings_table() -> str:
     body = [
         [
             f"`nc.{s.operation}`",
-            ", ".join(map(str, s.intervals)),
+            facts.worded(s.intervals),
             f"`{s.native}`" if s.native else "not there",
         ]
         for s in facts.spellings()
