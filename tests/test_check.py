@@ -544,7 +544,7 @@ def test_every_rule_is_explained(rule, capsys):
     assert cli.main(["explain", rule.code.lower()]) == 0
     page = capsys.readouterr().out
     assert page.startswith(f"# {rule.code}: {rule.title}\n")
-    assert "How to mend it" in page
+    assert "How to fix it" in page
     assert rule.before in page
 
 

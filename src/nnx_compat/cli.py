@@ -338,7 +338,7 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
 
 def _fix(options: argparse.Namespace) -> int:
     from .check import SourceError
-    from .check.rewriting import rewrite
+    from .check.fixing.files import rewrite
 
     try:
         with _progress() as progress:

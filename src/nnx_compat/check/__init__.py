@@ -28,7 +28,7 @@ class Report:
         findings: in the order of files and lines.
         files: how many were read.
         lines: how many they have.
-        declared: the range that the project declares, or that was asked for.
+        declared: the range that the project declares, or that was given.
         strict: whether what is only likely counts.
         unread: the files that could not be read, and why.
     """
@@ -132,12 +132,12 @@ def check_source(source: sources.Source) -> list[Finding]:
     Raises:
         SourceError: it is no Python.
     """
-    from .reader import Reader
+    from .reader import read
 
     if not source.speaks_of_nnx():
         return []
     try:
-        reader = Reader(source.path, source.tree())
+        reading = read(source.path, source.tree())
     except RecursionError:
         raise SourceError(f"{source.path}: it is nested too deeply") from None
-    return source.kept(sorted(set(reader.findings)))
+    return source.reported(reading.findings)

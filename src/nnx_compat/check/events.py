@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
+from .syntax import FunctionNode, Located
 from .values import ClassInfo, Instance, Value
 
 __all__ = [
@@ -16,42 +18,55 @@ __all__ = [
     "Item",
     "Name",
     "Refusal",
+    "Step",
     "Stored",
     "Treated",
 ]
 
 
 @dataclass(frozen=True)
-class Import:
-    """A module of NNX is imported, or reached by its dotted path.
+class Event:
+    """Something that a rule may have to say something about.
 
     Attributes:
-        path: as in ``flax.nnx.graph``.
+        node: where it is.
+        compat: whether NNX is reached through nnx_compat there.
+    """
+
+    node: Located
+    compat: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class _Reached(Event):
+    """Something is reached by a dotted path.
+
+    Attributes:
+        path: as in ``flax.nnx.graph``, or ``nnx.List``.
         by_import: whether by an import statement, and not as an attribute.
     """
 
-    node: ast.AST
-    path: str
-    by_import: bool = True
-
-
-@dataclass(frozen=True)
-class Name:
-    """A name of NNX is asked for: ``nnx.List``, ``from flax.nnx import List``.
-
-    Attributes:
-        by_import: whether an import statement asks for it.
-        compat: whether it is asked of nnx_compat's namespace.
-    """
-
-    node: ast.AST
     path: str
     by_import: bool = False
-    compat: bool = False
+
+    @property
+    def error(self) -> str:
+        """The exception that it is where it is not there."""
+        return "ImportError" if self.by_import else "AttributeError"
 
 
 @dataclass(frozen=True)
-class Call:
+class Import(_Reached):
+    """A module of NNX is imported, or reached by its dotted path."""
+
+
+@dataclass(frozen=True)
+class Name(_Reached):
+    """A name of NNX is used: ``nnx.List``, ``from flax.nnx import List``."""
+
+
+@dataclass(frozen=True)
+class Call(Event):
     """Something of NNX, or a method of one of its objects, is called.
 
     Attributes:
@@ -60,7 +75,6 @@ class Call:
         keywords: the keywords written out.
         open: whether there are ``*`` or ``**`` arguments, so that more may be given.
         owner: the object whose method is called.
-        compat: whether it is reached through nnx_compat.
     """
 
     node: ast.Call
@@ -69,14 +83,18 @@ class Call:
     keywords: frozenset[str]
     open: bool
     owner: Value = None
-    compat: bool = False
+
+    def given(self, *parameters: str) -> int:
+        """How many arguments are given, of which keywords are among these."""
+        return len(self.arguments) + len(self.keywords.intersection(parameters))
 
 
 @dataclass(frozen=True)
-class Attribute:
+class Attribute(Event):
     """An attribute of an object of NNX is read, or written (``stored``).
 
     Attributes:
+        owner: the object.
         statement: the assignment that writes it, when it writes nothing else.
         called: the call of it, when it is a method that is called at once.
     """
@@ -84,34 +102,43 @@ class Attribute:
     node: ast.Attribute
     owner: Instance
     stored: bool = False
-    statement: ast.stmt | None = None
+    statement: ast.Assign | ast.AugAssign | None = None
     called: ast.Call | None = None
 
 
 @dataclass(frozen=True)
-class Item:
-    """``owner[index]`` is read, or written, or changed in place (``operator``)."""
+class Item(Event):
+    """``owner[index]`` is read, or written, or changed in place (``operator``).
 
-    node: ast.AST
+    Attributes:
+        owner: the object.
+        index: ``None`` where the object itself is changed in place, ``owner += x``.
+        operator: ``"Add"`` and so on, the class of it in ``ast``.
+        value: what is assigned.
+        statement: the assignment that writes it, when it writes nothing else.
+    """
+
+    node: ast.expr | ast.AugAssign
     owner: Instance
     index: ast.expr | None
     stored: bool = False
     operator: str = ""
     value: ast.expr | None = None
-    statement: ast.stmt | None = None
+    statement: ast.Assign | ast.AugAssign | None = None
 
 
 @dataclass(frozen=True)
-class Stored:
+class Stored(Event):
     """A method assigns to ``self``: which class, which attribute, what.
 
     Attributes:
+        owner: the class.
+        name: of the attribute.
         value: what is assigned: the list or dict, or another expression.
         holds_modules: whether that is a plain container with a Module in it.
         appended: whether the Module comes later, by ``append``.
     """
 
-    node: ast.AST
     owner: ClassInfo
     name: str
     value: ast.expr
@@ -120,29 +147,40 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Class:
+class Class(Event):
     """A class is defined, with arguments beside its bases."""
 
-    node: ast.ClassDef
     owner: ClassInfo
     keywords: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Treated:
-    """The body of a function has been read: what was done in it, in order.
+class Step(NamedTuple):
+    """Something that a function does with a state, or with the model it came from.
 
     Attributes:
-        steps: ``("split", name of the state, written node)``, ``("change", written
-            node)``, ``("use", name of the state)``, each with its place.
+        kind: a state is ``split`` from a model, a name is bound to something else
+            (``bind``), a model is changed in place (``change``), a state is used.
+        name: of the state; for ``change``, of the variable that leads to the model.
+        written: for ``split``, how the model is written.
+        node: where it is.
     """
 
-    node: ast.AST
-    steps: list[tuple[str, str, str, ast.AST]] = field(default_factory=list)
+    kind: Literal["split", "bind", "change", "use"]
+    name: str
+    written: str
+    node: ast.expr
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Treated(Event):
+    """The body of a function has been read: what was done in it, in order."""
+
+    node: FunctionNode
+    steps: list[Step] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Refusal(Event):
     """The module raises while it is imported.
 
     Attributes:
@@ -153,6 +191,3 @@ class Refusal:
     node: ast.Raise
     error: str
     mask: int
-
-
-Event = Refusal | Import | Name | Call | Attribute | Item | Stored | Class | Treated

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
+from . import releases
 from .rewrites import Rewrite
+from .syntax import Located
 
-__all__ = ["Finding", "Problem"]
+__all__ = ["Finding", "Problem", "works_on"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,32 @@ class Problem:
     certain: bool = True
     instead: str = ""
     warns: int = 0
-    node: Any = None
+    node: Located | None = None
     rewrite: Rewrite | None = None
+
+
+def works_on(
+    there: int,
+    text: str,
+    *,
+    error: str,
+    instead: str = "",
+    rewrite: Rewrite | None = None,
+) -> Problem:
+    """A problem on all releases but some, which end the sentence.
+
+    Example:
+        >>> from nnx_compat.check import findings, releases
+        >>> findings.works_on(releases.ALL, "it works on", error="TypeError").text
+        'it works on every release'
+    """
+    return Problem(
+        f"{text} {releases.spelled(there)}",
+        releases.ALL & ~there,
+        error,
+        instead=instead,
+        rewrite=rewrite,
+    )
 
 
 @dataclass(frozen=True, order=True)

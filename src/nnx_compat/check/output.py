@@ -40,7 +40,7 @@ def _runs(report: Report) -> str:
 
 
 def _without(report: Report) -> list[str]:
-    """What would be gained by mending the findings of one code, best first."""
+    """What would be gained without the findings of one code, best first."""
     codes = sorted({f.code for f in report.findings if report.counts(f)})
     if len(codes) < 2:
         return []
@@ -131,7 +131,7 @@ def sarif(report: Report) -> str:
             "id": rule.code,
             "shortDescription": {"text": rule.title},
             "fullDescription": {"text": rule.why},
-            "help": {"text": rule.mend},
+            "help": {"text": rule.remedy},
         }
         for rule in RULES
         if rule.code in used

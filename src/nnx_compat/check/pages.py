@@ -1,6 +1,8 @@
-"""The page of a rule: what, on which releases, why, an example, how to mend it."""
+"""The page of a rule: what, on which releases, why, and what to write instead."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from . import check_source, releases
 from .fixing import fix_source
@@ -10,7 +12,7 @@ from .sources import Source
 __all__ = ["page", "pages"]
 
 
-def concerned(rule: Rule) -> tuple[int, int]:
+def concerned(rule: Rule[Any]) -> tuple[int, int]:
     """The releases that the rule's own example is excluded from, and warns on."""
     excluded = warns = 0
     for finding in check_source(Source(rule.code, rule.before)):
@@ -20,7 +22,7 @@ def concerned(rule: Rule) -> tuple[int, int]:
     return excluded, warns
 
 
-def page(rule: Rule) -> str:
+def page(rule: Rule[Any]) -> str:
     """The page, in Markdown.
 
     Example:
@@ -37,7 +39,7 @@ def page(rule: Rule) -> str:
         rule.why,
         f"This {where}:",
         f"```python\n{rule.before}```",
-        f"How to mend it: {rule.mend}",
+        f"How to fix it: {rule.remedy}",
     ]
     after = rule.after or fix_source(Source(rule.code, rule.before)).text
     parts.append(f"```python\n{after}```")

@@ -1,7 +1,7 @@
 """What can be written instead, as templates: the rules propose, ``fixing`` applies.
 
 ``{nc}`` stands for ``nnx_compat`` and ``{nnx}`` for the namespace, as the file calls
-them; every other field is a part of the code that is kept as it is written.
+them; every other field is a part of the code that stays as it is written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["OPERATORS", "Rewrite", "is_plain", "operand"]
+from .syntax import Located
+
+__all__ = ["OPERATORS", "Rewrite", "operand"]
 
 OPERATORS = {
     "Add": "+", "Sub": "-", "Mult": "*", "Div": "/", "FloorDiv": "//", "Mod": "%",
@@ -23,21 +25,6 @@ def operand(node: ast.expr, field: str = "x") -> str:
     """The field of a template, in parentheses where an operator would cut it up."""
     whole = (ast.Name, ast.Constant, ast.Call, ast.Attribute, ast.Subscript)
     return f"{{{field}}}" if isinstance(node, whole) else f"({{{field}}})"
-
-
-def is_plain(node: ast.expr) -> bool:
-    """Whether it is a dotted name, which may be written twice.
-
-    Example:
-        >>> from nnx_compat.check.rewrites import is_plain
-        >>> is_plain(ast.parse("self.w", mode="eval").body)
-        True
-        >>> is_plain(ast.parse("f().w", mode="eval").body)
-        False
-    """
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return isinstance(node, ast.Name)
 
 
 @dataclass(frozen=True)
@@ -54,10 +41,10 @@ class Rewrite:
         drop_in: whether the portable form needs ``nnx`` to be that of nnx_compat.
     """
 
-    whole: ast.AST
+    whole: Located
     portable: str = ""
     native: str = ""
-    parts: Mapping[str, ast.AST] = field(default_factory=dict)
+    parts: Mapping[str, Located] = field(default_factory=dict)
     since: int = 0
     unsafe: bool = False
     drop_in: bool = False

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,10 +67,14 @@ class Source:
         """Whether it can meet NNX at all: most files of a tree do not."""
         return "nnx" in self.text or "flax" in self.text
 
-    def kept(self, findings: list[Finding]) -> list[Finding]:
-        """The findings that no comment ignores, cells of a notebook told apart."""
+    def reported(self, findings: Iterable[Finding]) -> list[Finding]:
+        """The findings that no comment ignores, each once, sorted, by cell."""
         lines = self.text.splitlines() if "nnx-compat:" in self.text else []
-        return [self._placed(f) for f in findings if not (lines and _ignored(lines, f))]
+        return [
+            self._placed(finding)
+            for finding in sorted(set(findings))
+            if not (lines and _ignored(lines, finding))
+        ]
 
     def _placed(self, finding: Finding) -> Finding:
         for cell, start in reversed(self.starts):

@@ -6,10 +6,20 @@ called by its name. Everything else is ``None``, and nothing is ever said about 
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass, field
 
-__all__ = ["ClassInfo", "Dotted", "Function", "Instance", "Several", "Value"]
+from .syntax import FunctionNode
+
+__all__ = [
+    "ClassInfo",
+    "Dotted",
+    "Function",
+    "Instance",
+    "Several",
+    "Value",
+    "element",
+    "instance",
+]
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Instance:
             releases give the array.
         compat: whether its class was reached through ``nnx_compat``.
         origin: of a state or a graphdef, the node that was split.
-        written: of a state, how that node is written.
+        written: of a state or an Optimizer, how the node that it came from is written.
         filtered: of a state, whether filters chose what is in it.
     """
 
@@ -99,7 +109,7 @@ _HARMLESS = ("object", "typing.Generic", "abc.ABC", "typing.Protocol")
 class Function:
     """A function of the checked file, and what its annotation says it returns."""
 
-    node: ast.FunctionDef | ast.AsyncFunctionDef
+    node: FunctionNode
     returns: Value = None
 
 
@@ -116,3 +126,20 @@ class Several:
 
 
 Value = Dotted | Instance | ClassInfo | Function | Several | None
+
+
+def instance(called: Value) -> Instance | None:
+    """What calling a class gives, ``None`` for what is not certainly a class."""
+    if isinstance(called, ClassInfo):
+        return Instance(called)
+    if not isinstance(called, Dotted) or not called.path.startswith("nnx."):
+        return None
+    name = called.path.rpartition(".")[2]
+    if name[:1].isupper() and called.path.count(".") == 1:
+        return Instance(called.path, compat=called.compat)
+    return None
+
+
+def element(value: Value) -> Value:
+    """What a loop over a value yields, when that is one kind throughout."""
+    return value.rest if isinstance(value, Several) and not value.items else None

@@ -1,23 +1,26 @@
 """The rules, one file for each subject; a rule registers itself by being listed here.
 
 A rule is shown events of one kind and says what is wrong with one, or nothing. Which
-releases are concerned it asks the facts. Its page, ``nnx-compat explain CODE``, is made
+releases are concerned is in the facts. Its page, ``nnx-compat explain CODE``, is made
 of the texts in its file; its example is run on every release of the matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from ..events import Event
 from ..findings import Problem
 
-__all__ = ["RULES", "Rule", "by_code"]
+__all__ = ["RULES", "Rule", "by_code", "shown"]
+
+_Event = TypeVar("_Event", bound=Event)
 
 
 @dataclass(frozen=True)
-class Rule:
+class Rule(Generic[_Event]):
     """One thing that differs between releases.
 
     Attributes:
@@ -27,7 +30,7 @@ class Rule:
         why: two or three sentences.
         before: a script that fails, or asserts what does not hold, on the releases that
             the rule names.
-        mend: how to write it instead, in words.
+        remedy: how to write it instead, in words.
         event: the class of events it is shown.
         find: from an event to what is wrong with it.
         after: what to write by hand, where ``nnx-compat fix`` cannot.
@@ -38,14 +41,14 @@ class Rule:
     title: str
     why: str
     before: str
-    mend: str
-    event: type
-    find: Callable[[Any], Problem | None]
+    remedy: str
+    event: type[_Event]
+    find: Callable[[_Event], Problem | None]
     after: str = ""
     compat: bool = False
 
 
-def _listed() -> tuple[Rule, ...]:
+def _listed() -> tuple[Rule[Any], ...]:
     from . import (
         arguments,
         array_attributes,
@@ -53,8 +56,7 @@ def _listed() -> tuple[Rule, ...]:
         members,
         modules,
         names,
-        optimizer_update,
-        optimizer_wrt,
+        optimizers,
         plain_lists,
         refusals,
         scan_axes,
@@ -65,9 +67,9 @@ def _listed() -> tuple[Rule, ...]:
         variable_states,
     )
 
-    found = [
+    found: list[Rule[Any]] = [
         names.RULE, arguments.RULE, members.RULE, modules.RULE, array_attributes.RULE,
-        variable_states.RULE, optimizer_update.RULE, optimizer_wrt.RULE,
+        variable_states.RULE, optimizers.UPDATE, optimizers.NEW,
         plain_lists.RULE, plain_lists.PYTREE, variable_items.WRITTEN,
         variable_items.IN_PLACE, variable_items.READ, variable_items.REPLACED,
         set_attributes.RULE, scan_axes.RULE, stale_states.RULE, states_with_rngs.RULE,
@@ -79,7 +81,17 @@ def _listed() -> tuple[Rule, ...]:
 RULES = _listed()
 
 
-def by_code(code: str) -> Rule | None:
+_BY_EVENT: dict[type[Event], list[Rule[Any]]] = {}
+for _rule in RULES:
+    _BY_EVENT.setdefault(_rule.event, []).append(_rule)
+
+
+def shown(event: type[_Event]) -> Sequence[Rule[_Event]]:
+    """The rules that are shown events of a kind."""
+    return _BY_EVENT.get(event, ())
+
+
+def by_code(code: str) -> Rule[Any] | None:
     """The rule with a code.
 
     Example:

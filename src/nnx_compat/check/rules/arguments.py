@@ -5,25 +5,26 @@ from __future__ import annotations
 import ast
 
 from ... import facts
-from .. import events, members, releases
+from .. import events, masks, releases
 from ..findings import Problem
 from ..rewrites import Rewrite
+from ..syntax import Located
 from . import Rule
 
 
 def find(event: events.Call) -> Problem | None:
     """A keyword that the callable does not take on every release that has it."""
-    row = members.name(event.path)
+    row = masks.name(event.path)
     if row is None or not row.parameters:
         return None
-    there = members.native(event.path) if event.compat else members.on(event.path)
+    there = masks.native(event.path) if event.compat else masks.on(event.path)
     missing = {}
     given = event.keywords
     if event.compat and event.path[4:5].islower():
-        # such a function takes them, and says when it cannot do what they ask for
+        # such a function takes them, and says when it cannot do what they are for
         given -= {parameter.name for parameter in facts.parameters()}
     for keyword in sorted(given):
-        lacks = there & ~members.takes(event.path, keyword)
+        lacks = there & ~masks.takes(event.path, keyword)
         if lacks:
             missing[keyword] = lacks
     if not missing:
@@ -32,9 +33,7 @@ def find(event: events.Call) -> Problem | None:
     excluded = 0
     for mask in missing.values():
         excluded |= mask
-    taken = (
-        releases.ALL & ~lacks if event.compat else members.takes(event.path, keyword)
-    )
+    taken = releases.ALL & ~lacks if event.compat else masks.takes(event.path, keyword)
     others = [f"{k}=" for k in missing if k != keyword]
     more = f"; also {', '.join(others)}" if others else ""
     return Problem(
@@ -55,13 +54,13 @@ def _rewrite(event: events.Call, keyword: str) -> Rewrite | None:
             "argnums={nnx}.DiffState(0, {x})",
             "argnums={nnx}.DiffState(0, {x})",
             {"x": given["wrt"].value},
-            members.on("nnx.DiffState"),
+            masks.on("nnx.DiffState"),
             drop_in=True,
         )
     copies = event.path == "nnx.merge" and given.keys() == {"copy"}
     value = given["copy"].value if copies else None
     if isinstance(value, ast.Constant) and value.value is True:
-        parts: dict[str, ast.AST] = {
+        parts: dict[str, Located] = {
             f"a{i}": argument for i, argument in enumerate(event.node.args)
         }
         fields = ", ".join(f"{{{field}}}" for field in parts)
@@ -98,7 +97,7 @@ from nnx_compat import nnx
 graphdef, state = nc.split(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
 model = nc.merge(graphdef, state)
 """,
-    mend=(
+    remedy=(
         "Leave the argument out where the default does the same; else use the "
         "operation of nnx_compat, which has one meaning everywhere."
     ),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .. import events, members, releases
-from ..findings import Problem
+from .. import events, kinds, masks
+from ..findings import Problem, works_on
 from ..rewrites import Rewrite
 from . import Rule
 
@@ -11,16 +11,15 @@ from . import Rule
 def find(event: events.Attribute) -> Problem | None:
     """An attribute of the array, which a Variable forwards on newer releases only."""
     owner = event.owner
-    if event.node.attr not in members.ARRAY or not members.is_variable(owner):
+    if event.node.attr not in kinds.ARRAY or not kinds.is_variable(owner):
         return None
-    there = members.behaviour("variable-forwards-attributes")
-    there |= members.on(f"nnx.Variable.{event.node.attr}")
+    there = masks.behaviour("variable-forwards-attributes")
+    there |= masks.on(f"nnx.Variable.{event.node.attr}")
     if owner.attribute:
-        there |= members.behaviour("attribute-unwraps-the-variable")
-    where = releases.spelled(there)
-    return Problem(
-        f"`variable.{event.node.attr}` is the array's on flax {where}",
-        releases.ALL & ~there,
+        there |= masks.behaviour("attribute-unwraps-the-variable")
+    return works_on(
+        there,
+        f"`variable.{event.node.attr}` is the array's on flax",
         error="AttributeError",
         instead=f"nnx_compat.get_value(variable).{event.node.attr}",
         rewrite=Rewrite(
@@ -33,7 +32,7 @@ def find(event: events.Attribute) -> Problem | None:
 
 RULE = Rule(
     code="NC105",
-    title="an attribute of the array, asked of the Variable",
+    title="an attribute of the array, read from the Variable",
     why=(
         "A Variable forwards what it does not have itself to its array, on newer "
         "releases; on older ones it is an AttributeError."
@@ -45,7 +44,7 @@ from flax.experimental import nnx
 weight = nnx.Param(jnp.ones((2, 3)))
 assert weight.T.shape == (3, 2)
 """,
-    mend="Ask the array: `nnx_compat.get_value(variable).T`.",
+    remedy="Read it from the array: `nnx_compat.get_value(variable).T`.",
     event=events.Attribute,
     find=find,
 )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ast
 
-from .. import events, members, releases
+from .. import events, kinds, masks, releases
 from ..findings import Problem
-from ..rewrites import OPERATORS, Rewrite, is_plain, operand
+from ..rewrites import OPERATORS, Rewrite, operand
+from ..syntax import Located, dotted
 from . import Rule
 
 
 def find_value(event: events.Attribute) -> Problem | None:
     """``variable.value``."""
     attribute = event.node.attr
-    if attribute not in ("value", "raw_value") or not members.is_variable(event.owner):
+    if attribute not in ("value", "raw_value") or not kinds.is_variable(event.owner):
         return None
-    warns = members.behaviour("variable-value-is-deprecated")
+    warns = masks.behaviour("variable-value-is-deprecated")
     use = "set_value(variable, x)" if event.stored else "get_value(variable)"
     return Problem(
         f"`variable.{attribute}` warns on flax {releases.spelled(warns)}",
@@ -27,8 +28,8 @@ def find_value(event: events.Attribute) -> Problem | None:
 
 
 def _rewrite_value(event: events.Attribute) -> Rewrite | None:
-    parts: dict[str, ast.AST] = {"v": event.node.value}
-    since = members.behaviour("variable-has-get-value") & members.behaviour(
+    parts: dict[str, Located] = {"v": event.node.value}
+    since = masks.behaviour("variable-has-get-value") & masks.behaviour(
         "variable-value-is-deprecated"
     )
     if not event.stored:
@@ -39,7 +40,7 @@ def _rewrite_value(event: events.Attribute) -> Rewrite | None:
         parts["x"] = statement.value
         write, native = "{nc}.set_value({v}, {x})", "{v}.set_value({x})"
         return Rewrite(statement, write, native, parts, since)
-    if isinstance(statement, ast.AugAssign) and is_plain(event.node.value):
+    if isinstance(statement, ast.AugAssign) and dotted(event.node.value):
         parts["x"] = statement.value
         op, x = OPERATORS[type(statement.op).__name__], operand(statement.value)
         return Rewrite(
@@ -52,7 +53,7 @@ def _rewrite_value(event: events.Attribute) -> Rewrite | None:
     return None
 
 
-#: Methods of State that are functions by now.
+#: Methods of State, and the functions that took their place.
 _METHODS = {
     "flat_state": "to_flat_state(state)",
     "filter": "filter_state(state, filter, ...)",
@@ -67,7 +68,7 @@ def find_method(event: events.Attribute) -> Problem | None:
     """``state.flat_state()`` and its like."""
     if event.owner.kind != "nnx.State" or event.node.attr not in _METHODS:
         return None
-    warns = members.behaviour("state-methods-warn")
+    warns = masks.behaviour("state-methods-warn")
     return Problem(
         f"`State.{event.node.attr}` warns on flax {releases.spelled(warns)}",
         0,
@@ -84,18 +85,18 @@ def _rewrite_method(event: events.Attribute) -> Rewrite | None:
     if any(isinstance(a, ast.Starred) for a in call.args):
         return None
     name = _METHODS[method].partition("(")[0]
-    parts: dict[str, ast.AST] = {"v": event.node.value}
+    parts: dict[str, Located] = {"v": event.node.value}
     parts |= {f"a{i}": argument for i, argument in enumerate(call.args)}
     fields = ", ".join(f"{{{field}}}" for field in parts)
     if method == "map":  # its function comes first
         fields = "{a0}, {v}"
-    # what flat_state gives is a sequence by now, and to_flat_state's is a dict
+    # what flat_state gives became a sequence, and to_flat_state's is a dict
     return Rewrite(
         call,
         f"{{nc}}.{name}({fields})",
         f"{{nnx}}.{name}({fields})",
         parts,
-        members.on(f"nnx.{name}"),
+        masks.on(f"nnx.{name}"),
         unsafe=method == "flat_state",
     )
 
@@ -116,7 +117,7 @@ warnings.simplefilter("error", DeprecationWarning)
 weight = nnx.Param(2.0)
 assert weight.value == 2.0
 """,
-    mend="`nnx_compat.get_value(variable)` and `nnx_compat.set_value(variable, x)`.",
+    remedy="`nnx_compat.get_value(variable)` and `nnx_compat.set_value(variable, x)`.",
     event=events.Attribute,
     find=find_value,
 )
@@ -125,8 +126,8 @@ METHODS = Rule(
     code="NC502",
     title="methods of State",
     why=(
-        "The methods of State are functions by now, and emit a DeprecationWarning; "
-        "what `flat_state()` returns has changed as well."
+        "The methods of State became functions, and emit a DeprecationWarning; what "
+        "`flat_state()` returns has changed as well."
     ),
     before="""\
 import warnings
@@ -144,7 +145,7 @@ from nnx_compat import nnx
 state = nc.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
 assert len(nc.to_flat_state(state)) == 2
 """,
-    mend="The functions of nnx_compat of the same names.",
+    remedy="The functions of nnx_compat of the same names.",
     event=events.Attribute,
     find=find_method,
 )

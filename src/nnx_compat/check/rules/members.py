@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from .. import events, members, releases
+from .. import events, kinds, masks, releases
 from ..findings import Problem
 from ..rewrites import Rewrite
+from ..syntax import Located
 from . import Rule
 
 #: What behaves alike on every release, by member.
@@ -25,21 +26,18 @@ _FIELDS = frozenset({"value", "type", "raw_value", "key", "count", "tag", "model
 def find(event: events.Attribute) -> Problem | None:
     """A member that not every release has."""
     attribute, owner = event.node.attr, event.owner
-    if owner.compat and not members.is_variable(owner):
+    if owner.compat and not kinds.is_variable(owner):
         return None
-    path = next(
-        (m for kind in members.kinds(owner) if (m := members.member(kind, attribute))),
-        "",
-    )
-    if not path or attribute in members.ARRAY:
+    path = kinds.member(owner, attribute)
+    if not path or attribute in kinds.ARRAY:
         return None
-    there = members.on(path)
-    kind_there = members.on(members.kinds(owner)[0])
+    there = masks.on(path)
+    kind_there = masks.on(kinds.of(owner)[0])
     if attribute in _FIELDS:
         there = releases.ALL
-    if owner.attribute and members.is_variable(owner):
+    if owner.attribute and kinds.is_variable(owner):
         # what is read from a Module is the array there, and not the Variable
-        there &= ~members.behaviour("attribute-unwraps-the-variable")
+        there &= ~masks.behaviour("attribute-unwraps-the-variable")
     excluded = kind_there & ~there
     if not excluded:
         return None
@@ -57,7 +55,7 @@ def _rewrite(event: events.Attribute) -> Rewrite | None:
     call, name = event.called, event.node.attr
     if call is None or any(isinstance(a, ast.Starred) for a in call.args):
         return None
-    parts: dict[str, ast.AST] = {"v": event.node.value}
+    parts: dict[str, Located] = {"v": event.node.value}
     given = len(call.args), [keyword.arg for keyword in call.keywords]
     native = ""
     if given == (0, []) and name in ("get_value", "get_metadata", "iter_modules"):
@@ -71,7 +69,7 @@ def _rewrite(event: events.Attribute) -> Rewrite | None:
         parts["x"] = call.args[0]
     else:
         return None
-    since = members.on(f"nnx.{name}")
+    since = masks.on(f"nnx.{name}")
     return Rewrite(call, template, native, parts, since)
 
 
@@ -88,7 +86,7 @@ from flax import nnx
 weight = nnx.Param(2.0)
 assert weight.get_value() == 2.0
 """,
-    mend=(
+    remedy=(
         "Use the function of nnx_compat, which takes the object as its first argument: "
         "`nnx_compat.get_value(variable)`."
     ),

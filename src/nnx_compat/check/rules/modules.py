@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from .. import events, members, releases
-from ..findings import Problem
+from .. import events, modules, releases
+from ..findings import Problem, works_on
 from . import Rule
 
 
 def find(event: events.Import) -> Problem | None:
     """A module path that not every release can import."""
-    there = members.modules(event.path)
+    there = modules.importable(event.path)
     if there == releases.ALL:
         return None
-    return Problem(
-        f"`{event.path}` can be imported on flax {releases.spelled(there)}",
-        releases.ALL & ~there,
-        error="ImportError" if event.by_import else "AttributeError",
+    return works_on(
+        there,
+        f"`{event.path}` can be imported on flax",
+        error=event.error,
         instead="from nnx_compat import nnx",
     )
 
@@ -32,7 +32,7 @@ from flax import nnx
 
 layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
 """,
-    mend="`from nnx_compat import nnx`, which finds it by either path.",
+    remedy="`from nnx_compat import nnx`, which finds it by either path.",
     event=events.Import,
     find=find,
 )

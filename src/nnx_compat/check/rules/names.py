@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ... import facts
-from .. import events, members, releases
-from ..findings import Problem
+from .. import events, masks, releases
+from ..findings import Problem, works_on
 from . import Rule
 
 
@@ -12,37 +12,37 @@ def find(event: events.Name) -> Problem | None:
     """A name that is not there on every release."""
     if event.compat:
         return _refused(event)
-    there = members.on(event.path)
+    there = masks.on(event.path)
     if there == releases.ALL:
         return None
     if not there:
         return Problem(
             f"`{event.path}` is in no release up to {facts.releases()[-1].version}",
             releases.ALL,
-            error="ImportError" if event.by_import else "AttributeError",
+            error=event.error,
             instead="the spelling, and nnx-compat for a newer Flax",
         )
     name = event.path.removeprefix("nnx.")
     ours = name in facts.backports()
-    return Problem(
-        f"`{event.path}` is in flax {releases.spelled(there)}",
-        releases.ALL & ~there,
-        error="ImportError" if event.by_import else "AttributeError",
+    return works_on(
+        there,
+        f"`{event.path}` is in flax",
+        error=event.error,
         instead=f"from nnx_compat import nnx; {event.path}" if ours else "",
     )
 
 
 def _refused(event: events.Name) -> Problem | None:
     """A name that nnx_compat's namespace cannot give to every release either."""
-    there = members.provided(event.path)
-    if there == releases.ALL or not members.name(event.path):
+    there = masks.provided(event.path)
+    if there == releases.ALL or not masks.name(event.path):
         return None
     rows = facts.treatments().get(event.path, ())
     refused = [row for row in rows if row.treatment == "refused"]
-    return Problem(
-        f"`{event.path}` of nnx_compat is on flax {releases.spelled(there)}",
-        releases.ALL & ~there,
-        error="ImportError" if event.by_import else "AttributeError",
+    return works_on(
+        there,
+        f"`{event.path}` of nnx_compat is on flax",
+        error=event.error,
         instead=refused[0].instead if refused else "",
     )
 
@@ -60,7 +60,7 @@ from flax import nnx
 layers = nnx.List([nnx.Linear(2, 3, rngs=nnx.Rngs(0))])
 assert len(layers) == 1
 """,
-    mend=(
+    remedy=(
         "Take the namespace from nnx_compat, which builds what the installed release "
         "lacks: `from nnx_compat import nnx`."
     ),

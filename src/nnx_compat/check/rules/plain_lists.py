@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from .. import events, members, releases
-from ..findings import Problem
+import ast
+
+from .. import events, kinds, masks, releases
+from ..findings import Problem, works_on
 from ..rewrites import Rewrite
 from ..values import Instance
 from . import Rule
@@ -11,26 +13,28 @@ from . import Rule
 
 def find(event: events.Stored) -> Problem | None:
     """Modules or Variables in a plain list or dict that a Module holds."""
-    if not event.holds_modules or not members.is_module(Instance(event.owner)):
+    if not event.holds_modules or not kinds.is_module(Instance(event.owner)):
         return None
-    refused = members.behaviour("list-of-modules-is-refused")
+    refused = masks.behaviour("list-of-modules-is-refused")
     if not event.owner.pytree:
-        refused &= ~members.behaviour("module-may-be-no-pytree")
-    oldest = members.behaviour("split-is-a-method")  # only Modules in Modules there
-    what = "nnx.Dict" if type(event.value).__name__.startswith("Dict") else "nnx.List"
+        refused &= ~masks.behaviour("module-may-be-no-pytree")
+    oldest = masks.behaviour("split-is-a-method")  # only Modules in Modules there
+    of_keys = isinstance(event.value, (ast.Dict, ast.DictComp))
+    what = "nnx.Dict" if of_keys else "nnx.List"
+    form = f"{{nnx}}.{what[4:]}({{x}})"
     runs = releases.ALL & ~refused & ~oldest
-    return Problem(
+    return works_on(
+        runs,
         f"`self.{event.name}` is a plain container with Modules or Variables in it, "
-        f"which runs on flax {releases.spelled(runs)}",
-        refused | oldest,
+        "which runs on flax",
         error="ValueError",
         instead=f"{what}(...), from nnx_compat's namespace",
         rewrite=Rewrite(
             event.value,
-            f"{{nnx}}.{what[4:]}({{x}})",
-            f"{{nnx}}.{what[4:]}({{x}})",
+            form,
+            form,
             {"x": event.value},
-            members.on(what) & ~runs,
+            masks.on(what) & ~runs,
             drop_in=True,
         ),
     )
@@ -39,13 +43,12 @@ def find(event: events.Stored) -> Problem | None:
 def find_class(event: events.Class) -> Problem | None:
     """A Module that says whether it is a pytree."""
     owner = event.owner
-    if "pytree" not in event.keywords or not members.is_module(Instance(owner)):
+    if "pytree" not in event.keywords or not kinds.is_module(Instance(owner)):
         return None
-    there = members.behaviour("module-may-be-no-pytree")
-    return Problem(
-        f"`class {owner.name}({owner.native()}, pytree=)` is taken on flax "
-        f"{releases.spelled(there)}",
-        releases.ALL & ~there,
+    there = masks.behaviour("module-may-be-no-pytree")
+    return works_on(
+        there,
+        f"`class {owner.name}({owner.native()}, pytree=)` is taken on flax",
         error="TypeError",
     )
 
@@ -79,7 +82,7 @@ class Model(nnx.Module):
 
 model = Model(nnx.Rngs(0))
 """,
-    mend="Leave it out, and put lists of Modules into `nnx.List`.",
+    remedy="Leave it out, and put lists of Modules into `nnx.List`.",
     event=events.Class,
     find=find_class,
 )
@@ -89,7 +92,7 @@ RULE = Rule(
     title="a plain list or dict of Modules",
     why=(
         "A Module with a plain list of Modules was walked into, then it was refused: "
-        "what is in a list could be data or not, and Flax asks for it to be said."
+        "what is in a list could be data or not, and Flax wants to be told which."
     ),
     before="""\
 from flax.experimental import nnx
@@ -103,7 +106,7 @@ class Blocks(nnx.Module):
 model = Blocks(nnx.Rngs(0))
 assert len(nnx.split(model)[1].layers) == 2
 """,
-    mend="`nnx.List([...])` or `nnx.Dict(...)`, with `from nnx_compat import nnx`.",
+    remedy="`nnx.List([...])` or `nnx.Dict(...)`, with `from nnx_compat import nnx`.",
     event=events.Stored,
     find=find,
 )

@@ -10,7 +10,7 @@ from . import Rule
 def find(event: events.Refusal) -> Problem | None:
     """A ``raise`` at the top of a module, behind a guard that tells releases apart."""
     if event.mask == releases.ALL:
-        return None  # whatever it asks, it is not about releases
+        return None  # whatever its guard tests, it is not about releases
     return Problem(
         f"this raises on flax {releases.spelled(event.mask)}",
         event.mask,
@@ -36,7 +36,7 @@ from nnx_compat import nnx
 
 assert nnx.view
 """,
-    mend="Use what nnx_compat builds, or declare the range.",
+    remedy="Use what nnx_compat builds, or declare the range.",
     event=events.Refusal,
     find=find,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from .. import events, members, releases
+from .. import events, masks, releases
 from ..findings import Problem
 from . import Rule
 
@@ -16,11 +16,11 @@ def find(event: events.Call) -> Problem | None:
     axes = next(k.value for k in event.node.keywords if k.arg == "out_axes")
     if not any(getattr(n, "attr", "") == "Carry" for n in ast.walk(axes)):
         return None
-    there = members.behaviour("scan-out-axes-hold-the-carry")
+    there = masks.behaviour("scan-out-axes-hold-the-carry")
     return Problem(
         "`nnx.scan(out_axes=)` has a place for the carry on flax "
         f"{releases.spelled(there)}",
-        members.on("nnx.Carry") & ~there,
+        masks.on("nnx.Carry") & ~there,
         error="ValueError",
         instead="nnx.scan of nnx_compat's namespace",
     )
@@ -46,7 +46,7 @@ def step(carry, x):
 scan = nnx.scan(step, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
 assert scan(jnp.array(0.0), jnp.arange(3.0)) == 3.0
 """,
-    mend="`from nnx_compat import nnx`, whose scan reads the axes alike everywhere.",
+    remedy="`from nnx_compat import nnx`, whose scan reads the axes alike everywhere.",
     event=events.Call,
     find=find,
 )

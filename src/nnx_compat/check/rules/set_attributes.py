@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import events, members, releases
+from .. import events, masks, releases
 from ..findings import Problem
 from ..values import Instance
 from . import Rule
@@ -17,7 +17,7 @@ def find(event: events.Call) -> Problem | None:
     given = event.arguments[0]
     if not (isinstance(given, Instance) and given.attribute):
         return None
-    arrays = members.behaviour("attribute-unwraps-the-variable")
+    arrays = masks.behaviour("attribute-unwraps-the-variable")
     return Problem(
         f"`{event.path}` is given the array, and no Variable, on flax "
         f"{releases.spelled(arrays)}",
@@ -61,7 +61,7 @@ model = Scale()
 nc.update(model, {"factor": 2.0})
 assert nc.get_value(model.factor) == 2.0
 """,
-    mend="`nnx_compat.update(model, {...})`, by the path of the Variable.",
+    remedy="`nnx_compat.update(model, {...})`, by the path of the Variable.",
     event=events.Call,
     find=find,
     compat=True,

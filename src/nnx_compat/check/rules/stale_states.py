@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import events, members, releases
+from .. import events, masks, releases
 from ..findings import Problem
 from . import Rule
 
@@ -20,7 +20,7 @@ def find(event: events.Treated) -> Problem | None:
         elif kind == "change":
             changed |= {state for state, model in split.items() if _of(model, name)}
         elif kind == "use" and name in changed and name in split:
-            shares = members.behaviour("split-shares-variables")
+            shares = masks.behaviour("split-shares-variables")
             return Problem(
                 f"`{name}` was taken from `{split[name]}`, which was changed since: "
                 f"on flax {releases.spelled(shares)} the change shows in it",
@@ -40,8 +40,8 @@ RULE = Rule(
     code="NC401",
     title="a state used after its model was changed",
     why=(
-        "`split` and `state` gave a copy. By now they hand out the Variables of the "
-        "model, so that a state that was kept for later changes with the model."
+        "`split` and `state` gave a copy. Newer releases give the Variables of the "
+        "model itself, so that a state that was put aside changes with the model."
     ),
     before="""\
 import jax.numpy as jnp
@@ -72,7 +72,7 @@ def run():
 
 run()
 """,
-    mend="`nnx_compat.split` and `nnx_compat.state` are detached on every release.",
+    remedy="`nnx_compat.split` and `nnx_compat.state` are detached on every release.",
     event=events.Treated,
     find=find,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from .. import events, members, releases
+from .. import events, masks, releases
 from ..findings import Problem
 from ..values import ClassInfo, Instance, Value
 from . import Rule
@@ -23,7 +23,7 @@ def find(event: events.Call) -> Problem | None:
         return None
     if not _computes(event.node.args[0]) or not _has_rngs(state.origin, set()):
         return None
-    streams = releases.ALL & ~members.behaviour("rngs-are-static")
+    streams = releases.ALL & ~masks.behaviour("rngs-are-static")
     return Problem(
         "this computes with the keys and counters of random streams too, which are in "
         f"the state on flax {releases.spelled(streams)}",
@@ -55,7 +55,7 @@ RULE = Rule(
     code="NC402",
     title="arithmetic on a state with random streams in it",
     why=(
-        "A Dropout or an Rngs keeps a key and a counter, and both are leaves of the "
+        "A Dropout or an Rngs has a key and a counter, and both are leaves of the "
         "state. `tree_map` with arithmetic fails at a typed key, or silently makes the "
         "counter a float."
     ),
@@ -86,7 +86,7 @@ class Model(nnx.Module):
 
 half = nc.pure.map(lambda x: x * 0.5, nc.split(Model(nnx.Rngs(0)))[1])
 """,
-    mend="`nnx_compat.pure.map`, whose scope is the inexact arrays of Variables.",
+    remedy="`nnx_compat.pure.map`, whose scope is the inexact arrays of Variables.",
     event=events.Call,
     find=find,
 )

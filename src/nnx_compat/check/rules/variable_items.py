@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from .. import events, members, releases
-from ..findings import Problem
-from ..rewrites import OPERATORS, Rewrite, is_plain, operand
+from .. import events, kinds, masks, releases
+from ..findings import Problem, works_on
+from ..rewrites import OPERATORS, Rewrite, operand
+from ..syntax import dotted
 from . import Rule
 
 
@@ -16,12 +17,12 @@ def _whole(event: events.Item) -> bool:
 
 def find_written(event: events.Item) -> Problem | None:
     """An assignment to an item of a Variable."""
-    if not event.stored or event.index is None or not members.is_variable(event.owner):
+    if not event.stored or event.index is None or not kinds.is_variable(event.owner):
         return None
-    there = members.behaviour("variable-setitem-works")
-    return Problem(
-        f"`variable[...] = x` works on flax {releases.spelled(there)}",
-        releases.ALL & ~there,
+    there = masks.behaviour("variable-setitem-works")
+    return works_on(
+        there,
+        "`variable[...] = x` works on flax",
         error="TypeError",
         instead="nnx_compat.set_value(variable, x)" if _whole(event) else (
             "nnx_compat.set_value(v, nnx_compat.get_value(v).at[index].set(x))"
@@ -34,10 +35,10 @@ def find_in_place(event: events.Item) -> Problem | None:
     """``variable += x``."""
     if event.index is not None or not event.operator:
         return None
-    there = members.behaviour("variable-iadd-is-in-place")
-    return Problem(
-        f"`variable += x` works in place on flax {releases.spelled(there)}",
-        releases.ALL & ~there,
+    there = masks.behaviour("variable-iadd-is-in-place")
+    return works_on(
+        there,
+        "`variable += x` works in place on flax",
         error="NotImplementedError",
         instead="nnx_compat.set_value(v, nnx_compat.get_value(v) + x)",
         rewrite=_rewrite_in_place(event),
@@ -46,17 +47,17 @@ def find_in_place(event: events.Item) -> Problem | None:
 
 def find_read(event: events.Item) -> Problem | None:
     """An item of a Variable, read."""
-    if event.stored or not members.is_variable(event.owner):
+    if event.stored or not kinds.is_variable(event.owner):
         return None
-    there = members.behaviour("variable-getitem-works")
+    there = masks.behaviour("variable-getitem-works")
     if event.owner.attribute:
-        there |= members.behaviour("attribute-unwraps-the-variable")
+        there |= masks.behaviour("attribute-unwraps-the-variable")
     node = event.node
     assert isinstance(node, ast.Subscript)
     form = "{nc}.get_value({v})" + ("" if _whole(event) else "[{i}]")
-    return Problem(
-        f"`variable[...]` is read on flax {releases.spelled(there)}",
-        releases.ALL & ~there,
+    return works_on(
+        there,
+        "`variable[...]` is read on flax",
         error="TypeError",
         instead="nnx_compat.get_value(variable)",
         rewrite=Rewrite(node, form, parts={"v": node.value, "i": node.slice}),
@@ -72,7 +73,7 @@ def _rewrite_written(event: events.Item) -> Rewrite | None:
         target, form = statement.target, f".at[{{i}}].{_AT[event.operator]}({{x}})"
     else:
         return None
-    if not isinstance(target, ast.Subscript) or not is_plain(target.value):
+    if not isinstance(target, ast.Subscript) or not dotted(target.value):
         return None
     parts = {"v": target.value, "i": target.slice, "x": statement.value}
     write = "{nc}.set_value({v}, {nc}.get_value({v})" + form + ")"
@@ -85,7 +86,7 @@ _AT = {"Add": "add", "Mult": "multiply", "Div": "divide", "Pow": "power"}
 
 def _rewrite_in_place(event: events.Item) -> Rewrite | None:
     statement = event.node
-    if not isinstance(statement, ast.AugAssign) or not is_plain(statement.target):
+    if not isinstance(statement, ast.AugAssign) or not dotted(statement.target):
         return None
     op, x = OPERATORS[event.operator], operand(statement.value)
     return Rewrite(
@@ -93,7 +94,7 @@ def _rewrite_in_place(event: events.Item) -> Rewrite | None:
         f"{{nc}}.set_value({{v}}, {{nc}}.get_value({{v}}) {op} {x})",
         f"{{v}}[...] {op}= {{x}}",
         {"v": statement.target, "x": statement.value},
-        members.behaviour("variable-setitem-works"),
+        masks.behaviour("variable-setitem-works"),
     )
 
 
@@ -104,9 +105,9 @@ def find_replaced(event: events.Item) -> Problem | None:
     )
     if not (event.stored and not event.operator and number and _whole(event)):
         return None
-    if not members.is_variable(event.owner):
+    if not kinds.is_variable(event.owner):
         return None
-    replaced = members.behaviour("variable-setitem-replaces")
+    replaced = masks.behaviour("variable-setitem-replaces")
     return Problem(
         "`variable[...] = number` leaves the number in the place of the array on flax "
         f"{releases.spelled(replaced)}",
@@ -131,7 +132,7 @@ from flax.experimental import nnx
 weight = nnx.Param(jnp.zeros(2))
 weight[...] = jnp.ones(2)
 """,
-    mend="`nnx_compat.set_value(variable, x)`.",
+    remedy="`nnx_compat.set_value(variable, x)`.",
     event=events.Item,
     find=find_written,
 )
@@ -147,7 +148,7 @@ from flax.experimental import nnx
 weight = nnx.Param(jnp.ones(2))
 assert weight[0] == 1.0
 """,
-    mend="`nnx_compat.get_value(variable)`, and the item of that.",
+    remedy="`nnx_compat.get_value(variable)`, and the item of that.",
     event=events.Item,
     find=find_read,
 )
@@ -168,7 +169,7 @@ same = weight
 weight += 1.0
 assert isinstance(weight, nnx.Param) and weight is same
 """,
-    mend="`nnx_compat.set_value(v, nnx_compat.get_value(v) + x)`.",
+    remedy="`nnx_compat.set_value(v, nnx_compat.get_value(v) + x)`.",
     event=events.Item,
     find=find_in_place,
 )
@@ -195,7 +196,7 @@ weight = nnx.Param(jnp.ones(2))
 nc.set_value(weight, jnp.full_like(nc.get_value(weight), 0.0))
 assert jnp.shape(nc.get_value(weight)) == (2,)
 """,
-    mend="Give it an array of the right shape, with `nnx_compat.set_value`.",
+    remedy="Give it an array of the right shape, with `nnx_compat.set_value`.",
     event=events.Item,
     find=find_replaced,
 )

@@ -1,8 +1,8 @@
-"""NC301: ``nnx.VariableState(type, value)``, which is the Variable itself by now."""
+"""NC301: ``nnx.VariableState(type, value)``, a Variable on newer releases."""
 
 from __future__ import annotations
 
-from .. import events, members, releases
+from .. import events, masks, releases
 from ..findings import Problem
 from ..rewrites import Rewrite
 from . import Rule
@@ -12,18 +12,17 @@ def find(event: events.Call) -> Problem | None:
     """The constructor of a leaf, with the type first."""
     if event.path != "nnx.VariableState" or event.open:
         return None
-    given = len(event.arguments) + len(event.keywords & {"type", "value"})
-    if given != 2:
+    if event.given("type", "value") != 2:
         return None
     # ** metadata would take type=: what decides is the parameter of that name
-    takes = members.names("nnx.VariableState", "type")
+    takes = masks.named("nnx.VariableState", "type")
     where = releases.spelled(takes)
     return Problem(
         f"`nnx.VariableState(type, value)` is made so on flax {where}",
-        members.on(event.path) & ~takes,
+        masks.on(event.path) & ~takes,
         error="TypeError",
         instead="type(value), a Variable; nnx_compat.from_flat_state for a whole state",
-        rewrite=_rewrite(event, members.on(event.path) & ~takes),
+        rewrite=_rewrite(event, masks.on(event.path) & ~takes),
     )
 
 
@@ -47,7 +46,7 @@ from flax.experimental import nnx
 leaf = nnx.VariableState(nnx.Param, 1.0)
 assert leaf.value == 1.0
 """,
-    mend="Make the Variable, `nnx.Param(value)`: states of nnx_compat take it.",
+    remedy="Make the Variable, `nnx.Param(value)`: states of nnx_compat take it.",
     event=events.Call,
     find=find,
 )

@@ -1,41 +1,50 @@
 """Which releases a condition is true on: the guards that people write.
 
 A guard is evaluated as it stands, once for every release, with ``flax.__version__``,
-``hasattr(nnx, ...)`` and signatures answered from the facts. Whatever else it asks for
-is unknown, and then both branches are taken to be possible.
+``hasattr(nnx, ...)`` and signatures answered from the facts. Whatever else it needs is
+unknown, and then both branches are taken to be possible.
 """
 
 from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import EllipsisType
 from typing import Any
 
 from packaging.version import Version
 
-from . import members
-from .values import Dotted, Function, Value
+from .. import kinds, releases
+from ..modules import importable, module_path
+from ..syntax import dotted
+from ..values import Dotted, Function, Value
 
 __all__ = ["Evaluation", "Unknown"]
 
 
 class Unknown(Exception):
-    """The condition asks for something that only running the code would tell."""
+    """The condition needs something that only running the code would tell."""
 
 
 class _Present:
     """An object that exists and is not None, of which no more is known."""
 
 
+#: What a part of a condition can be. Lists are tuples here, and sets are frozen.
+Known = (
+    str | bytes | int | float | complex | None | EllipsisType | Version | _Present
+    | tuple["Known", ...] | frozenset["Known"]
+)  # fmt: skip
+
 _PRESENT = _Present()
-_COMPARE: dict[type, Callable[[Any, Any], Any]] = {
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt,
     ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Is: operator.is_, ast.IsNot: operator.is_not,
     ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
 }  # fmt: skip
-_BUILTINS: dict[str, Callable[..., Any]] = {
+_BUILTINS: dict[str, Callable[..., Known]] = {
     "int": int, "str": str, "len": len, "bool": bool, "tuple": tuple, "list": tuple,
     "any": any, "all": all, "min": min, "max": max, "set": frozenset,
 }  # fmt: skip
@@ -58,7 +67,7 @@ class Evaluation:
         define: the expression last assigned to a name on a release.
 
     Attributes:
-        asked: whether the answer depends on the release.
+        is_about_releases: whether the answer depends on the release.
     """
 
     def __init__(
@@ -70,11 +79,11 @@ class Evaluation:
         self.version = version
         self.infer = infer
         self.define = define
-        self.bound: dict[str, Any] = {}
+        self.bound: dict[str, Known] = {}
         self.depth = 0
-        self.asked = False
+        self.is_about_releases = False
 
-    def value(self, node: ast.expr) -> Any:
+    def value(self, node: ast.expr) -> Known:
         """Evaluate.
 
         Raises:
@@ -85,21 +94,22 @@ class Evaluation:
             raise Unknown
         self.depth += 1
         try:
-            return method(node)
+            found: Known = method(node)
+            return found
         except (TypeError, ValueError, AttributeError, KeyError, IndexError):
             raise Unknown from None
         finally:
             self.depth -= 1
 
-    def _Constant(self, node: ast.Constant) -> Any:
+    def _Constant(self, node: ast.Constant) -> Known:
         return node.value
 
-    def _Tuple(self, node: ast.Tuple) -> Any:
+    def _Tuple(self, node: ast.Tuple) -> Known:
         return tuple(map(self.value, node.elts))
 
     _List = _Set = _Tuple
 
-    def _Name(self, node: ast.Name) -> Any:
+    def _Name(self, node: ast.Name) -> Known:
         if node.id in self.bound:
             return self.bound[node.id]
         found = self.infer(node)
@@ -110,19 +120,19 @@ class Evaluation:
             raise Unknown
         return self.value(defined)
 
-    def _known(self, found: Value) -> Any:
+    def _known(self, found: Value) -> Known:
         if isinstance(found, Dotted):
             if found.path in ("flax.__version__", "flax.version.__version__"):
-                self.asked = True
+                self.is_about_releases = True
                 return self.version
             if found.path == "typing.TYPE_CHECKING":
                 return False
-            if members.exists(found, self.version):
-                self.asked = True
+            if kinds.exists(found, self.version):
+                self.is_about_releases = True
                 return _PRESENT
         raise Unknown
 
-    def _Attribute(self, node: ast.Attribute) -> Any:
+    def _Attribute(self, node: ast.Attribute) -> Known:
         found = self.infer(node)
         if found is not None:
             return self._known(found)
@@ -130,28 +140,30 @@ class Evaluation:
             return self._signature(node.value)
         owner = self.value(node.value)
         if isinstance(owner, Version) and not node.attr.startswith("_"):
-            return getattr(owner, node.attr)
+            part: Known = getattr(owner, node.attr)
+            return part
         raise Unknown
 
-    def _signature(self, call: ast.Call) -> frozenset[str]:
+    def _signature(self, call: ast.Call) -> frozenset[Known]:
         called = self.infer(call.func)
         if not isinstance(called, Dotted) or called.path != "inspect.signature":
             raise Unknown
-        parameters = members.parameters(call.args[0], self.infer, self.version)
+        parameters = kinds.parameters(call.args[0], self.infer, self.version)
         if parameters is None:
             raise Unknown
-        self.asked = True
+        self.is_about_releases = True
         return parameters
 
-    def _Call(self, node: ast.Call) -> Any:
+    def _Call(self, node: ast.Call) -> Known:
         function = node.func
         if isinstance(function, ast.Attribute) and function.attr in _METHODS:
             owner = self.value(function.value)
             if function.attr == "keys" and isinstance(owner, frozenset):
                 return owner
-            if isinstance(owner, str):
-                return getattr(owner, function.attr)(*map(self.value, node.args))
-            raise Unknown
+            if not isinstance(owner, str):
+                raise Unknown
+            found = getattr(owner, function.attr)(*map(self.value, node.args))
+            return tuple(found) if isinstance(found, list) else found
         called = self.infer(function)
         if isinstance(called, Dotted):
             return self._called(called.path, node)
@@ -161,50 +173,51 @@ class Evaluation:
             return self._builtin(function.id, node)
         raise Unknown
 
-    def _called(self, path: str, node: ast.Call) -> Any:
+    def _called(self, path: str, node: ast.Call) -> Known:
         if path in _VERSIONS:
-            return Version(self.value(node.args[0]))
+            return Version(self._text(node.args[0]))
         if path in _INSTALLED and self.value(node.args[0]) == "flax":
-            self.asked = True
+            self.is_about_releases = True
             return self.version
         if path == "importlib.util.find_spec":
-            module = members.module_path(self.value(node.args[0]))
+            module = module_path(self._text(node.args[0]))
             if module is not None:
-                self.asked = True
-                return _PRESENT if members.module_on(module, self.version) else None
+                self.is_about_releases = True
+                there = releases.has(importable(module), self.version)
+                return _PRESENT if there else None
         raise Unknown
 
-    def _returned(self, function: Function) -> Any:
+    def _returned(self, function: Function) -> Known:
         body = [s for s in function.node.body if not isinstance(s, ast.Expr)]
         if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value:
             return self.value(body[0].value)
         raise Unknown
 
-    def _builtin(self, name: str, node: ast.Call) -> Any:
+    def _builtin(self, name: str, node: ast.Call) -> Known:
         if name in ("hasattr", "getattr"):
-            owner, wanted = self.infer(node.args[0]), self.value(node.args[1])
-            has = members.has(owner, wanted, self.version)
+            owner, wanted = self.infer(node.args[0]), self._text(node.args[1])
+            has = kinds.has(owner, wanted, self.version)
             if has is None:
                 raise Unknown
-            self.asked = True
+            self.is_about_releases = True
             if name == "hasattr":
                 return has
             return _PRESENT if has else self.value(node.args[2])
         if name == "callable":
             return self.value(node.args[0]) is _PRESENT
         if name == "map":
-            function = _BUILTINS[node.args[0].id]  # type: ignore[attr-defined]
-            return tuple(map(function, self.value(node.args[1])))
+            function = _BUILTINS[dotted(node.args[0])]
+            return tuple(map(function, self._several(node.args[1])))
         if name in _BUILTINS:
             return _BUILTINS[name](*map(self.value, node.args))
         raise Unknown
 
-    def _GeneratorExp(self, node: ast.GeneratorExp | ast.ListComp) -> Any:
+    def _GeneratorExp(self, node: ast.GeneratorExp | ast.ListComp) -> Known:
         (generator,) = node.generators
         if not isinstance(generator.target, ast.Name) or generator.ifs:
             raise Unknown
-        name, found = generator.target.id, []
-        for item in self.value(generator.iter):
+        name, found = generator.target.id, list[Known]()
+        for item in self._several(generator.iter):
             self.bound[name] = item
             found.append(self.value(node.elt))
         del self.bound[name]
@@ -212,24 +225,45 @@ class Evaluation:
 
     _ListComp = _GeneratorExp
 
-    def _Subscript(self, node: ast.Subscript) -> Any:
+    def _Subscript(self, node: ast.Subscript) -> Known:
         owner = self.value(node.value)
+        if not isinstance(owner, (str, bytes, tuple)):
+            raise Unknown
         if isinstance(node.slice, ast.Slice):
-            lower, upper, step = (
-                None if part is None else self.value(part)
-                for part in (node.slice.lower, node.slice.upper, node.slice.step)
-            )
-            return owner[lower:upper:step]
-        return owner[self.value(node.slice)]
+            parts = (node.slice.lower, node.slice.upper, node.slice.step)
+            return owner[slice(*map(self._index, parts))]
+        index = self._index(node.slice)
+        if index is None:
+            raise Unknown
+        return owner[index]
 
-    def _UnaryOp(self, node: ast.UnaryOp) -> Any:
-        if isinstance(node.op, ast.Not):
-            return not self.value(node.operand)
-        if isinstance(node.op, ast.USub):
-            return -self.value(node.operand)
+    def _index(self, node: ast.expr | None) -> int | None:
+        found = None if node is None else self.value(node)
+        if found is None or isinstance(found, int):
+            return found
         raise Unknown
 
-    def _BoolOp(self, node: ast.BoolOp) -> Any:
+    def _text(self, node: ast.expr) -> str:
+        found = self.value(node)
+        if isinstance(found, str):
+            return found
+        raise Unknown
+
+    def _several(self, node: ast.expr) -> Iterable[Known]:
+        found = self.value(node)
+        if isinstance(found, (str, bytes, tuple, frozenset)):
+            return found
+        raise Unknown
+
+    def _UnaryOp(self, node: ast.UnaryOp) -> Known:
+        operand = self.value(node.operand)
+        if isinstance(node.op, ast.Not):
+            return not operand
+        if isinstance(node.op, ast.USub) and isinstance(operand, (int, float, complex)):
+            return -operand
+        raise Unknown
+
+    def _BoolOp(self, node: ast.BoolOp) -> Known:
         # False and unknown is False; True and unknown is unknown
         deciding, unknown = isinstance(node.op, ast.Or), False
         for operand in node.values:
@@ -242,13 +276,13 @@ class Evaluation:
             raise Unknown
         return not deciding
 
-    def _IfExp(self, node: ast.IfExp) -> Any:
+    def _IfExp(self, node: ast.IfExp) -> Known:
         return self.value(node.body if self.value(node.test) else node.orelse)
 
-    def _NamedExpr(self, node: ast.NamedExpr) -> Any:
+    def _NamedExpr(self, node: ast.NamedExpr) -> Known:
         return self.value(node.value)
 
-    def _Compare(self, node: ast.Compare) -> Any:
+    def _Compare(self, node: ast.Compare) -> Known:
         left = self.value(node.left)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = self.value(right_node)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import sources
-from .fixing import Fixed, fix_source
+from .. import sources
+from . import Fixed, fix_source
 
 __all__ = ["Rewritten", "rewrite"]
 
@@ -53,7 +53,7 @@ def rewrite(
         SourceError: a file cannot be read; then none is written.
 
     Example:
-        >>> from nnx_compat.check.rewriting import rewrite
+        >>> from nnx_compat.check.fixing.files import rewrite
         >>> rewrite([]).lines
         []
     """

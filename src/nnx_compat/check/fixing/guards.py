@@ -1,0 +1,82 @@
+"""Guards that have become needless: the branch that is always taken stays alone."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from ..reader import Guard
+from .draft import Draft
+from .edits import Edit, Refused, escaped
+
+__all__ = ["dropped_guards"]
+
+
+def dropped_guards(draft: Draft, guards: Iterable[Guard], mask: int) -> Iterator[Edit]:
+    """Drop the guards that go one way on all releases of a set."""
+    for guard in guards:
+        true, false = guard.true & mask, guard.false & mask
+        if bool(true) != bool(false):
+            try:
+                yield _dropped(draft, guard.node, bool(true))
+            except Refused:
+                continue  # the guard stays, which is right on every release
+
+
+def _dropped(draft: Draft, node: ast.If | ast.IfExp, holds: bool) -> Edit:
+    if isinstance(node, ast.IfExp):
+        chosen = node.body if holds else node.orelse
+        return draft.edit(node, "{x}", {"x": chosen}, "GUARD")
+    start, end = draft.range(node)
+    if draft.text[start : start + 4] == "elif":
+        raise Refused("it is one of several branches")
+    body = node.body if holds else node.orelse
+    if not body and not _is_alone(draft.tree, node):
+        first, last = node.lineno - 1, node.end_lineno or node.lineno
+        return Edit(draft.starts[first], draft.starts[last], "", "GUARD")
+    text = _remaining(draft, node, body, end) if body else "pass"
+    return Edit(start, end, escaped(text), "GUARD")
+
+
+def _remaining(draft: Draft, node: ast.If, body: list[ast.stmt], end: int) -> str:
+    """The text of a branch in the place of the whole statement."""
+    first = draft.range(body[0])[0]
+    if draft.text[first : first + 4] == "elif":
+        return draft.text[first + 2 : end]
+    return _dedented(draft, node, body)
+
+
+def _is_alone(tree: ast.Module, node: ast.stmt) -> bool:
+    """Whether it is the only statement of its block."""
+    for parent in ast.walk(tree):
+        for block in ("body", "orelse", "finalbody"):
+            statements = getattr(parent, block, None)
+            if isinstance(statements, list) and node in statements:
+                return len(statements) == 1
+    return False
+
+
+def _dedented(draft: Draft, node: ast.If, body: list[ast.stmt]) -> str:
+    indent = draft.indent(node)
+    last = body[-1].end_lineno or body[-1].lineno
+    first = body[0].lineno
+    if draft.indent(body[0]) == indent:  # on the line of the condition
+        return draft.text[draft.range(body[0])[0] : draft.range(body[-1])[1]]
+    if any(a < last and b > first for a, b in _long_strings(draft.tree)):
+        raise Refused("a string over several lines is in the way")
+    while first - 1 > node.lineno and draft.lines[first - 2].lstrip()[:1] == "#":
+        first -= 1  # comments ahead of the first statement
+    text = "".join(draft.lines[first - 1 : last]).rstrip("\r\n")
+    return textwrap.indent(textwrap.dedent(text), indent)[len(indent) :]
+
+
+def _long_strings(tree: ast.Module) -> list[tuple[int, int]]:
+    """The first and the last line of strings that go over several."""
+    return [
+        (node.lineno, node.end_lineno or node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Constant, ast.JoinedStr))
+        and (node.end_lineno or node.lineno) > node.lineno
+        and isinstance(getattr(node, "value", ""), (str, bytes))
+    ]

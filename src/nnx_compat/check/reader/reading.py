@@ -1,0 +1,214 @@
+"""A file that is being read: in which scope, on which releases, and what was found.
+
+Each kind of statement and of expression is read by a function of its own, in the files
+beside this one, that registers itself here by the class of its nodes.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from .. import events, releases
+from ..findings import Finding, Problem
+from ..rules import shown
+from ..syntax import FunctionNode, Located, has_lazy_annotations
+from ..values import Value
+from .scopes import Scope
+
+__all__ = ["Attempt", "Deferred", "Guard", "Reading", "expression", "statement"]
+
+_E = TypeVar("_E", bound=Callable[..., Value])
+_S = TypeVar("_S", bound=Callable[..., None])
+_EXPRESSIONS: dict[type[ast.AST], Callable[..., Value]] = {}
+_STATEMENTS: dict[type[ast.AST], Callable[..., None]] = {}
+
+
+def expression(*kinds: type[ast.expr]) -> Callable[[_E], _E]:
+    """Register a function that reads expressions of some kinds."""
+
+    def registered(function: _E) -> _E:
+        _EXPRESSIONS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return registered
+
+
+def statement(*kinds: type[ast.stmt]) -> Callable[[_S], _S]:
+    """Register a function that reads statements of some kinds."""
+
+    def registered(function: _S) -> _S:
+        _STATEMENTS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return registered
+
+
+@dataclass(frozen=True)
+class Guard:
+    """An ``if``, or a conditional expression, that tells releases apart.
+
+    Attributes:
+        node: the whole of it.
+        true: the releases on which its condition may be true, as bits.
+        false: the releases on which it may be false.
+    """
+
+    node: ast.If | ast.IfExp
+    true: int
+    false: int
+
+
+@dataclass
+class Attempt:
+    """A ``try`` whose body is being read, and the releases on which it has failed."""
+
+    caught: frozenset[str]
+    failed: int = 0
+
+    def catches(self, error: str) -> bool:
+        """Whether a handler is for this exception, or for a class it derives from."""
+        return bool(error) and not self.caught.isdisjoint(_ANCESTORS[error])
+
+
+_ANCESTORS = {
+    error: frozenset({error, *more, "Exception", "BaseException"})
+    for error, more in {
+        "AttributeError": (),
+        "ImportError": ("ModuleNotFoundError",),
+        "TypeError": (),
+        "ValueError": (),
+        "NotImplementedError": ("RuntimeError",),
+        "RuntimeError": (),
+    }.items()
+}
+
+
+class Deferred(NamedTuple):
+    """A function whose body is read after the module: it is called after it."""
+
+    node: FunctionNode | ast.Lambda
+    scope: Scope
+    mask: int
+
+
+class Reading:
+    """A file that is being read.
+
+    Args:
+        path: of the file, for the findings.
+        tree: its syntax tree.
+
+    Attributes:
+        mask: the releases on which the current line is reached, as bits.
+        scope: the innermost one.
+        attempts: the ``try`` statements around the line, innermost last.
+        findings: what the rules said.
+        guards: what tells releases apart.
+        quiet: above zero while an expression is looked at, and not read.
+        nested: how many conditions are being evaluated, one for another.
+        calls: the calls of attributes that are being read, by the attribute.
+        deferred: the functions whose bodies are still to be read.
+    """
+
+    def __init__(self, path: str, tree: ast.Module) -> None:
+        self.path = path
+        self.mask = releases.ALL
+        self.scope = Scope()
+        self.attempts: list[Attempt] = []
+        self.findings: list[Finding] = []
+        self.guards: list[Guard] = []
+        self.quiet = 0
+        self.nested = 0
+        self.calls: dict[int, ast.Call] = {}
+        self.deferred: deque[Deferred] = deque()
+        self.lazy_annotations = has_lazy_annotations(tree)
+
+    # -- reading ------------------------------------------------------------------
+
+    def block(self, body: Iterable[ast.stmt]) -> None:
+        """Read statements, one after the other."""
+        for one in body:
+            read = _STATEMENTS.get(type(one))
+            if read is not None:
+                read(self, one)
+
+    def value(self, node: ast.expr) -> Value:
+        """Read an expression: show what is in it, and say what is known of it."""
+        read = _EXPRESSIONS.get(type(node))
+        if read is not None:
+            return read(self, node)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.value(child)
+            elif isinstance(child, (ast.keyword, ast.FormattedValue)):
+                self.value(child.value)
+        return None
+
+    def peek(self, node: ast.expr) -> Value:
+        """What is known of an expression, without telling the rules of it."""
+        self.quiet += 1
+        try:
+            return self.value(node)
+        finally:
+            self.quiet -= 1
+
+    def defer(self, node: FunctionNode | ast.Lambda, mask: int) -> None:
+        """Read the body of a function later."""
+        self.deferred.append(Deferred(node, self.scope, mask))
+
+    def bind(self, name: str, value: Value, node: ast.expr | None = None) -> None:
+        """Note what a name stands for, and the expression that says so."""
+        if self.quiet:
+            return
+        self.scope.values[name] = value
+        if node is not None:
+            known = self.scope.definitions.setdefault(name, [])
+            known.append((self.mask, node))
+
+    @contextlib.contextmanager
+    def on(self, mask: int) -> Iterator[None]:
+        """Read what is reached on these releases only."""
+        before = self.mask
+        self.mask = before & mask
+        try:
+            yield
+        finally:
+            self.mask = before
+
+    # -- telling ------------------------------------------------------------------
+
+    def show(self, event: events.Event) -> None:
+        """Show an event to the rules, and note what they say."""
+        if self.quiet or not self.mask:
+            return
+        for rule in shown(type(event)):
+            if event.compat and not rule.compat:
+                continue
+            problem = rule.find(event)
+            if problem is not None:
+                self._note(rule.code, problem.node or event.node, problem)
+
+    def _note(self, code: str, node: Located, problem: Problem) -> None:
+        excluded, warns = problem.excluded & self.mask, problem.warns & self.mask
+        if not excluded | warns:
+            return
+        for attempt in reversed(self.attempts):
+            if attempt.catches(problem.error):
+                attempt.failed |= excluded
+                self.mask &= ~excluded
+                return
+        self.findings.append(
+            Finding(
+                path=self.path, cell=0, line=node.lineno, column=node.col_offset + 1,
+                code=code, text=problem.text, excluded=excluded,
+                certain=problem.certain, instead=problem.instead, warns=warns,
+                end_line=node.end_lineno or node.lineno,
+                end_column=(node.end_col_offset or node.col_offset) + 1,
+                rewrite=problem.rewrite,
+            )
+        )  # fmt: skip

@@ -1,0 +1,118 @@
+"""Questions about syntax trees that need no facts and know no values."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TypeGuard
+
+__all__ = [
+    "FunctionNode",
+    "Located",
+    "all_arguments",
+    "dotted",
+    "ends",
+    "first_argument",
+    "has_lazy_annotations",
+    "is_attribute_of",
+    "is_none",
+    "is_static",
+    "raises_again",
+    "unstarred",
+    "unsubscripted",
+]
+
+#: Nodes that have a place in the source.
+Located = ast.expr | ast.stmt | ast.alias | ast.keyword
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def dotted(node: ast.AST | None) -> str:
+    """A dotted name as it is written, ``""`` for other expressions.
+
+    Example:
+        >>> from nnx_compat.check.syntax import dotted
+        >>> dotted(ast.parse("self.w", mode="eval").body)
+        'self.w'
+        >>> dotted(ast.parse("f().w", mode="eval").body)
+        ''
+    """
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (owner := dotted(node.value)):
+        return f"{owner}.{node.attr}"
+    return ""
+
+
+def is_attribute_of(node: ast.expr, name: str) -> TypeGuard[ast.Attribute]:
+    """Whether it is ``name.attribute``."""
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == name
+    )
+
+
+def is_none(node: ast.expr) -> bool:
+    """Whether it is ``None``."""
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def unsubscripted(node: ast.expr) -> ast.expr:
+    """``Variable`` of ``Variable[Array]``, other expressions as they are."""
+    return node.value if isinstance(node, ast.Subscript) else node
+
+
+def unstarred(node: ast.expr) -> ast.expr:
+    """``x`` of ``*x``, other expressions as they are."""
+    return node.value if isinstance(node, ast.Starred) else node
+
+
+# -- blocks -------------------------------------------------------------------------
+
+
+def ends(body: Sequence[ast.stmt]) -> bool:
+    """Whether what follows a block is not reached after it."""
+    if not body:
+        return False
+    last = body[-1]
+    if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
+        return dotted(last.value.func) in ("sys.exit", "exit", "pytest.skip")
+    return isinstance(last, (ast.Return, ast.Raise, ast.Continue, ast.Break))
+
+
+def raises_again(body: Sequence[ast.stmt]) -> bool:
+    """Whether the handler of an exception ends with another one."""
+    return bool(body) and isinstance(body[-1], ast.Raise)
+
+
+def has_lazy_annotations(tree: ast.Module) -> bool:
+    """Whether nobody evaluates the annotations of a module."""
+    return any(
+        isinstance(statement, ast.ImportFrom)
+        and statement.module == "__future__"
+        and any(alias.name == "annotations" for alias in statement.names)
+        for statement in tree.body
+    )
+
+
+# -- functions ----------------------------------------------------------------------
+
+
+def is_static(node: FunctionNode) -> bool:
+    """Whether the first parameter of a method is not the object."""
+    names = {dotted(decorator) for decorator in node.decorator_list}
+    return not names.isdisjoint(("staticmethod", "classmethod"))
+
+
+def first_argument(arguments: ast.arguments) -> str:
+    """The name of the first positional parameter, ``""`` when there is none."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    return positional[0].arg if positional else ""
+
+
+def all_arguments(arguments: ast.arguments) -> list[ast.arg]:
+    """Every parameter, ``*args`` and ``**kwargs`` included."""
+    listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    more = (arguments.vararg, arguments.kwarg)
+    return [*listed, *(a for a in more if a is not None)]
