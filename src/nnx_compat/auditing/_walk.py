@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..functional import _INTERNAL
+from ..functional import INTERNAL
 from ..revisions import nnx
 from ._finding import Path
 
@@ -107,7 +107,7 @@ def walked(root: Any, known: Walked | None = None) -> Walked:
 def attributes(value: Any) -> Iterator[tuple[Any, Any]]:
     """The attributes of an NNX object as they are stored, without NNX's own."""
     for name, child in list(vars(value).items()):
-        if not (isinstance(name, str) and name.startswith(_INTERNAL)):
+        if not (isinstance(name, str) and name.startswith(INTERNAL)):
             # elements of a List are attributes "0", "1", ..., and 0, 1 in a state
             number = isinstance(name, str) and name.isdigit()
             yield (int(name) if number else name), child

@@ -22,7 +22,6 @@ import importlib.metadata
 import importlib.util
 import warnings
 from types import ModuleType
-from typing import Any
 
 import jax
 
@@ -107,7 +106,7 @@ def _does_not_import(version: str, error: BaseException) -> UnsupportedFlaxError
     )
 
 
-def choose(nnx: Any, version: str) -> type[Revision]:
+def choose(nnx: ModuleType, version: str) -> type[Revision]:
     """The revision for a namespace and the version that its Flax states.
 
     Args:
@@ -151,7 +150,7 @@ def _is_release(version: str) -> bool:
     )
 
 
-def _by_probing(nnx: Any, version: str) -> str:
+def _by_probing(nnx: ModuleType, version: str) -> str:
     served = facts.releases()
     try:
         facts.nearest(version)

@@ -10,21 +10,32 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import jax
 
-Path = tuple[Any, ...]
-Leaf = Any  # a Variable, a VariableState or, in a few places, a bare array
+if TYPE_CHECKING:
+    from flax.nnx import GraphDef, State, Variable
+
+    #: A Variable, or the VariableState that stood for one in a state until Variables
+    #: did so themselves: what is used of it here, both have.
+    Leaf: TypeAlias = Variable[Any]
+
+#: Names of attributes and indices of lists; a dict may have other keys.
+Path: TypeAlias = tuple[Any, ...]
+Node = TypeVar("Node")
+T = TypeVar("T")
 
 
-def _identity(leaf: Any) -> Any:
+def _identity(leaf: T) -> T:
     return leaf
 
 
-def rebuilt(tree: Any) -> Any:
+def rebuilt(tree: T) -> T:
     """The same pytree, its nodes made anew: one way to detach, on every release."""
-    return jax.tree_util.tree_map(_identity, tree)
+    made: T = jax.tree_util.tree_map(_identity, tree)
+    return made
 
 
 class Revision:
@@ -41,7 +52,7 @@ class Revision:
     #: For a plug-in: a PEP 440 specifier of the releases it serves.
     releases: str | None = None
 
-    def __init__(self, nnx: Any) -> None:
+    def __init__(self, nnx: ModuleType) -> None:
         self.nnx = nnx
         self.variable_types: tuple[type, ...] = (nnx.Variable,)
         #: Variables that hold random keys and how often they were used.
@@ -55,37 +66,41 @@ class Revision:
         self._leaves: dict[type, bool] = {}
 
     @staticmethod
-    def matches(nnx: Any) -> bool:
+    def matches(nnx: ModuleType) -> bool:
         """Say whether ``nnx`` behaves like this revision, asked of the code itself."""
         return hasattr(nnx, "split") and hasattr(nnx.Variable, "get_value")
 
     # -- the graph ------------------------------------------------------------------
 
-    def split(self, node: Any) -> tuple[Any, Any]:
+    def split(self, node: Node) -> tuple[GraphDef[Node], State]:
         """``(graphdef, state)``, the state detached."""
         graphdef, state = self.live_split(node)
         return graphdef, self.detached(state)
 
-    def live_split(self, node: Any) -> tuple[Any, Any]:
+    def live_split(self, node: Node) -> tuple[GraphDef[Node], State]:
         """``(graphdef, state)`` to look at only: its leaves may be the live ones."""
-        found: tuple[Any, Any] = self.nnx.split(node)
+        found: tuple[GraphDef[Node], State] = self.nnx.split(node)
         return found
 
-    def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
+    def merge(self, graphdef: GraphDef[Node], states: Sequence[State]) -> Node:
         """A new node that shares no Variable with ``states``."""
         return self._merged(graphdef, states, self.detached)
 
-    def adopt(self, graphdef: Any, state: Any) -> Any:
+    def adopt(self, graphdef: GraphDef[Node], state: State) -> Node:
         """A new node that may use the Variables of ``state``, which nobody else has."""
         return self._merged(graphdef, [state], _identity)
 
     def _merged(
-        self, graphdef: Any, states: Sequence[Any], own: Callable[[Any], Any]
-    ) -> Any:
+        self,
+        graphdef: GraphDef[Node],
+        states: Sequence[State],
+        own: Callable[[Any], Any],
+    ) -> Node:
         # The plain mapping inside a State merges a fifth faster than the State, whose
         # items are wrapped anew at each look: that pays for much of detaching it.
         plain = [s.raw_mapping if isinstance(s, self.nnx.State) else s for s in states]
-        return self.nnx.merge(graphdef, *map(own, plain))
+        merged: Node = self.nnx.merge(graphdef, *map(own, plain))
+        return merged
 
     def detached(self, state: Any) -> Any:
         """A state, or the mapping inside one, with Variables of its own."""
@@ -112,16 +127,17 @@ class Revision:
             value = rebuilt(value)  # a dict or list would still be shared
         return state.from_metadata(value, metadata)
 
-    def graphdef(self, node: Any) -> Any:
+    def graphdef(self, node: Node) -> GraphDef[Node]:
         """The static structure of ``node``."""
-        return self.nnx.graphdef(node)
+        found: GraphDef[Node] = self.nnx.graphdef(node)
+        return found
 
-    def live_variables(self, node: Any) -> dict[Path, Any]:
+    def live_variables(self, node: object) -> dict[Path, Variable[Any]]:
         """The Variables of ``node`` themselves, by path, each once."""
         leaves = self.flatten(self.live_split(node)[1])
         return {p: v for p, v in leaves.items() if isinstance(v, self.variable_types)}
 
-    def update(self, node: Any, state: Any) -> None:
+    def update(self, node: object, state: State) -> None:
         """Write a state, known to fit, into ``node`` in place.
 
         Natively for Variables. Bare arrays are put where they belong here, since inside
@@ -139,20 +155,22 @@ class Revision:
         # what Module derives from: Object, Pytree or how it is called on this release
         _written(node, nested(bare), self.nnx.Module.__mro__[1])
 
-    def clone(self, node: Any) -> Any:
+    def clone(self, node: Node) -> Node:
         """A node of its own with the same arrays."""
-        return self.nnx.clone(node)
+        copied: Node = self.nnx.clone(node)
+        return copied
 
-    def frozen(self, value: Any) -> Any:
+    def frozen(self, value: object) -> object:
         """What a static value is compared by, later: it may be mutable."""
         return copy.copy(value) if isinstance(value, (list, dict, set)) else value
 
-    def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
+    def pop(self, node: object, chosen: Callable[[Path], bool]) -> State:
         """Take the Variables at the chosen paths out of ``node``."""
         taken = self.nnx.pop(node, lambda path, _: chosen(tuple(path)))
-        return self.detached(taken)
+        popped: State = self.detached(taken)
+        return popped
 
-    def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
+    def iter_graph(self, node: object) -> Iterator[tuple[Path, Any]]:
         """All nodes and leaves with their paths, children before parents."""
         return iter(self.nnx.iter_graph(node))
 
@@ -163,44 +181,46 @@ class Revision:
         found: Callable[[Any], Any] = kind.get_value  # type: ignore[attr-defined]
         return found
 
-    def raw(self, variable: Any) -> Any:
+    def raw(self, variable: Leaf) -> Any:
         """The value as it is stored, hooks not applied."""
         return variable.get_raw_value()
 
-    def write(self, variable: Any, value: Any) -> None:
+    def write(self, variable: Leaf, value: object) -> None:
         """Replace the value: no broadcast, no cast."""
         variable.set_value(value)
 
-    def with_value(self, leaf: Leaf, value: Any) -> Leaf:
+    def with_value(self, leaf: Leaf, value: object) -> Leaf:
         """A new leaf of the same type and metadata that holds ``value``."""
-        return leaf.copy(value)
+        made: Leaf = leaf.copy(value)
+        return made
 
-    def variable_type(self, variable: Any) -> type:
+    def variable_type(self, variable: Leaf) -> type[Variable[Any]]:
         """The class of a Variable, or of the Variable that a leaf stands for."""
         return type(variable)
 
-    def metadata(self, variable: Any) -> dict[str, Any]:
+    def metadata(self, variable: Leaf) -> dict[str, Any]:
         """All metadata, Flax's own bookkeeping included."""
         return dict(variable.get_metadata())
 
-    def set_metadata(self, variable: Any, metadata: Mapping[str, Any]) -> None:
+    def set_metadata(self, variable: Leaf, metadata: Mapping[str, object]) -> None:
         """Add or replace metadata."""
         variable.set_metadata(**metadata)
 
     # -- State ----------------------------------------------------------------------
 
-    def flatten(self, state: Any) -> dict[Path, Leaf]:
+    def flatten(self, state: object) -> dict[Path, Leaf]:
         """The leaves of a state by path, in the order of ``jax.tree.leaves``."""
         if not isinstance(state, self.nnx.State):
-            return {(): state}  # a bare Variable is its own state
+            return {(): cast("Leaf", state)}  # a bare Variable is its own state
         flat: dict[Path, Leaf] = {}
         _flatten_into(flat, (), state.raw_mapping, self.nnx.State)
         return flat
 
-    def unflatten(self, flat: Mapping[Path, Leaf]) -> Any:
+    def unflatten(self, flat: Mapping[Path, object]) -> State:
         """The State that holds these leaves at these paths."""
         whole = nested(flat)
-        return whole if () in flat else self.nnx.State(whole)
+        made: State = whole if () in flat else self.nnx.State(whole)
+        return made
 
     # -- random keys ----------------------------------------------------------------
 
@@ -213,7 +233,7 @@ class Revision:
         return ""
 
 
-def nested(flat: Mapping[Path, Any]) -> Any:
+def nested(flat: Mapping[Path, object]) -> Any:
     """Dicts in dicts, from values by path; a value at the root is all there is."""
     if () in flat:
         return flat[()]
@@ -239,7 +259,7 @@ def _flatten_into(
             flat[(*path, key)] = value
 
 
-def _written(old: Any, new: Any, object_type: type) -> Any:
+def _written(old: Any, new: object, object_type: type) -> Any:
     """``old`` with new arrays inside: itself where it is mutable, else made anew.
 
     Args:
@@ -271,7 +291,7 @@ def _written(old: Any, new: Any, object_type: type) -> Any:
     return old if same else tree.unflatten(made)
 
 
-def plain_key(key: Any) -> Any:
+def plain_key(key: object) -> Any:
     """The index, dict key or attribute name in a path entry of jax."""
     for name in ("key", "idx", "name"):
         if hasattr(key, name):

@@ -10,10 +10,16 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import variable_state as newer
-from .get_value import Path
+from .get_value import Node, Path
+
+if TYPE_CHECKING:
+    from flax.nnx import GraphDef, RngStream, State, Variable
+
+    from .get_value import Leaf
 
 
 class Revision(newer.Revision):
@@ -21,15 +27,15 @@ class Revision(newer.Revision):
 
     name = "methods"
 
-    def __init__(self, nnx: Any) -> None:
+    def __init__(self, nnx: ModuleType) -> None:
         self.nnx = nnx
         self.variable_types = (nnx.Variable,)
         self.reference_types = ()
         self.random_types = ()  # a Rngs is static
         self.graph = sys.modules[nnx.GraphDef.__module__]
 
-        class SplitRngs(nnx.Rngs):  # type: ignore[misc]
-            """A stored Rngs, copied out of its model and hashable like a graphdef."""
+        class SplitRngs(nnx.Rngs):  # type: ignore[misc,name-defined]
+            """A stored copied out of its model and hashable like a graphdef."""
 
             __eq__ = object.__eq__
             __hash__ = object.__hash__
@@ -38,33 +44,35 @@ class Revision(newer.Revision):
         self._rngs_classes: dict[type, bool] = {}
 
     @staticmethod
-    def matches(nnx: Any) -> bool:
+    def matches(nnx: ModuleType) -> bool:
         """No function ``split``, and Variables without ``get_value``."""
         return not hasattr(nnx, "split") and not hasattr(nnx.Variable, "get_value")
 
-    def live_split(self, node: Any) -> tuple[Any, Any]:
+    def live_split(self, node: Node) -> tuple[GraphDef[Node], State]:
         """Natively detached, but for a ``Rngs``, which is copied into the graphdef."""
         state, graphdef = self.graph.graph_flatten(node)
         return self._with_own_rngs(graphdef), state
 
-    def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
+    def merge(self, graphdef: GraphDef[Node], states: Sequence[State]) -> Node:
         """Natively detached; a stored ``Rngs`` starts from where split found it."""
-        return self._with_own_rngs(graphdef).merge(*states)
+        merged: Node = self._with_own_rngs(graphdef).merge(*states)
+        return merged
 
-    def graphdef(self, node: Any) -> Any:
+    def graphdef(self, node: Node) -> GraphDef[Node]:
         """The static structure of ``node``, with a copy of each stored ``Rngs``."""
         return self.split(node)[0]
 
-    def update(self, node: Any, state: Any) -> None:
+    def update(self, node: object, state: State) -> None:
         """Write a state, known to fit, into ``node`` in place."""
         self.graph.graph_update_dynamic(node, state)
 
-    def clone(self, node: Any) -> Any:
+    def clone(self, node: Node) -> Node:
         """A node of its own with the same arrays."""
         graphdef, state = self.split(node)
-        return graphdef.merge(state)
+        copied: Node = graphdef.merge(state)
+        return copied
 
-    def frozen(self, value: Any) -> Any:
+    def frozen(self, value: Any) -> object:
         """A ``Rngs`` is static here and counts: its counts."""
         if not self._is_rngs(type(value)):
             return super().frozen(value)
@@ -73,47 +81,49 @@ class Revision(newer.Revision):
             for name, stream in value._rngs.items()
         }
 
-    def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
+    def pop(self, node: object, chosen: Callable[[Path], bool]) -> State:
         """Natively detached."""
         (state,) = self.graph.graph_pop(
             node, (lambda path, _: chosen(_path(path.split("/"))),)
         )
         # graph_pop keys its states by whole path here
-        return self.nnx.State.from_flat_path(dict(state.raw_mapping))
+        popped: State = self.nnx.State.from_flat_path(dict(state.raw_mapping))
+        return popped
 
-    def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
+    def iter_graph(self, node: object) -> Iterator[tuple[Path, Any]]:
         """By the node registry: there is no such function yet."""
         for path, value in newer.walk(self.graph, (), node, set()):
             yield _path(path), value
 
-    def raw(self, variable: Any) -> Any:
+    def raw(self, variable: Leaf) -> Any:
         """The value as it is stored, hooks not applied."""
         return variable.raw_value
 
-    def with_value(self, leaf: Any, value: Any) -> Any:
+    def with_value(self, leaf: Leaf, value: object) -> Leaf:
         """By the name of the storage: ``replace(value=...)`` is lost here."""
-        return leaf.replace(raw_value=value)
+        made: Leaf = leaf.replace(raw_value=value)
+        return made
 
-    def variable_type(self, variable: Any) -> type:
+    def variable_type(self, variable: Leaf) -> type[Variable[Any]]:
         """The class of a Variable."""
         return type(variable)
 
-    def metadata(self, variable: Any) -> dict[str, Any]:
+    def metadata(self, variable: Leaf) -> dict[str, Any]:
         """What ``vars`` has besides the storage."""
         return {k: v for k, v in vars(variable).items() if k not in newer.STORAGE}
 
-    def flatten(self, state: Any) -> dict[Path, Any]:
+    def flatten(self, state: object) -> dict[Path, Leaf]:
         """List indices are strings inside NNX here and ints in a path, as later."""
         return {_path(p): leaf for p, leaf in super().flatten(state).items()}
 
-    def unflatten(self, flat: Mapping[Path, Any]) -> Any:
+    def unflatten(self, flat: Mapping[Path, object]) -> State:
         """Back to string keys."""
         return super().unflatten({tuple(map(str, p)): v for p, v in flat.items()})
 
     # -- a stored Rngs --------------------------------------------------------------
 
-    def _with_own_rngs(self, graphdef: Any) -> Any:
-        """The same graphdef with copies of each Rngs, at the current trace level."""
+    def _with_own_rngs(self, graphdef: GraphDef[Node]) -> GraphDef[Node]:
+        """The same graphdef with copies of each at the current trace level."""
         if not self._holds_rngs(graphdef):  # the usual case, and a third of the time
             return graphdef
         static = {k: self._copy_rngs(v) for k, v in graphdef.static_fields.items()}
@@ -150,14 +160,14 @@ class Revision(newer.Revision):
         return rngs
 
 
-def _copy_stream(stream: Any) -> Any:
+def _copy_stream(stream: RngStream) -> RngStream:
     made = copy.copy(stream)
     if hasattr(made, "counts"):
         made.counts = list(made.counts)
     return made
 
 
-def _count(stream: Any) -> Any:
+def _count(stream: RngStream) -> int | tuple[int, ...]:
     return tuple(stream.counts) if hasattr(stream, "counts") else stream.count
 
 

@@ -11,12 +11,18 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from . import methods as newer
 from .get_value import Path
+
+if TYPE_CHECKING:
+    from flax.nnx import RngStream, State
+
+    from .get_value import Leaf
 
 _stable: ContextVar[bool] = ContextVar("nnx_compat_stable_keys", default=False)
 _lock = threading.Lock()
@@ -29,7 +35,7 @@ class Revision(newer.Revision):
     name = "methods_unwrapped"
 
     @staticmethod
-    def matches(nnx: Any) -> bool:
+    def matches(nnx: ModuleType) -> bool:
         """No function ``split``, and Variables with ``get_value``."""
         return not hasattr(nnx, "split") and hasattr(nnx.Variable, "get_value")
 
@@ -38,19 +44,20 @@ class Revision(newer.Revision):
         found: Callable[[Any], Any] = kind.get_value  # type: ignore[attr-defined]
         return found
 
-    def raw(self, variable: Any) -> Any:
+    def raw(self, variable: Leaf) -> Any:
         """The value as it is stored, hooks not applied."""
         return variable.value
 
-    def write(self, variable: Any, value: Any) -> None:
+    def write(self, variable: Leaf, value: object) -> None:
         """Replace the value, through the hooks."""
         variable.set_value(value)
 
-    def with_value(self, leaf: Any, value: Any) -> Any:
+    def with_value(self, leaf: Leaf, value: object) -> Leaf:
         """A new leaf of the same type and metadata that holds ``value``."""
-        return leaf.replace(value=value)
+        made: Leaf = leaf.replace(value=value)
+        return made
 
-    def pop(self, node: Any, chosen: Callable[[Path], bool]) -> Any:
+    def pop(self, node: object, chosen: Callable[[Path], bool]) -> State:
         """By hand: the native one leaves an empty Variable behind."""
         nodes = dict(self.iter_graph(node))
         taken = {p: v for p, v in self.live_variables(node).items() if chosen(p)}
@@ -86,10 +93,10 @@ class Revision(newer.Revision):
                     stream_type.make_rng = stream_type.make_rng.native
 
 
-def _replace_make_rng(stream_type: Any) -> None:
+def _replace_make_rng(stream_type: type[RngStream]) -> None:
     native = stream_type.make_rng
 
-    def make_rng(self: Any) -> jax.Array:
+    def make_rng(self: RngStream) -> jax.Array:
         if not _stable.get():
             return native(self)
         count = self.counts[-1]

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from . import get_value as newer
+from .get_value import Node
+
+if TYPE_CHECKING:
+    from .get_value import Leaf
 
 
 class Revision(newer.Revision):
@@ -21,7 +26,7 @@ class Revision(newer.Revision):
     name = "shared_variables"
 
     @staticmethod
-    def matches(nnx: Any) -> bool:
+    def matches(nnx: ModuleType) -> bool:
         """A split without ``get_value`` whose ``VariableState`` is just an alias."""
         return (
             hasattr(nnx, "split")
@@ -29,7 +34,7 @@ class Revision(newer.Revision):
             and nnx.VariableState is nnx.Variable
         )
 
-    def __init__(self, nnx: Any) -> None:
+    def __init__(self, nnx: ModuleType) -> None:
         super().__init__(nnx)
         self.reference_types = (getattr(nnx, "ArrayRef", None) or nnx.MutableArray,)
         self._new_ref = getattr(nnx, "array_ref", None) or nnx.mutable_array
@@ -42,9 +47,10 @@ class Revision(newer.Revision):
         # isinstance would ask a metaclass, and a merge take a fifth longer
         return self._new_ref(leaf[...]) if type(leaf) in self.reference_types else leaf
 
-    def clone(self, node: Any) -> Any:
+    def clone(self, node: Node) -> Node:
         """By hand: the native one shares what a Variable refers to."""
-        return self.nnx.merge(*self.split(node))
+        copied: Node = self.nnx.merge(*self.split(node))
+        return copied
 
     def reader(self, kind: type) -> Callable[[Any], Any]:
         """The getter of ``.value``; VariableState has a plain attribute there."""
@@ -53,19 +59,20 @@ class Revision(newer.Revision):
             return value.fget
         return attrgetter("value")
 
-    def raw(self, variable: Any) -> Any:
+    def raw(self, variable: Leaf) -> Any:
         """The value as it is stored, hooks not applied."""
         return variable.raw_value
 
-    def write(self, variable: Any, value: Any) -> None:
+    def write(self, variable: Leaf, value: object) -> None:
         """Replace the value: the setter of ``.value`` neither broadcasts nor casts."""
         variable.value = value
 
-    def with_value(self, leaf: Any, value: Any) -> Any:
+    def with_value(self, leaf: Leaf, value: object) -> Leaf:
         """A new leaf of the same type and metadata that holds ``value``."""
-        return leaf.replace(value=value)
+        made: Leaf = leaf.replace(value=value)
+        return made
 
-    def set_metadata(self, variable: Any, metadata: Mapping[str, Any]) -> None:
+    def set_metadata(self, variable: Leaf, metadata: Mapping[str, object]) -> None:
         """Metadata are attributes here."""
         for key, value in metadata.items():
             setattr(variable, key, value)

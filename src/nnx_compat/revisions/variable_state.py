@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from ..errors import NodeTypeError
 from . import shared_variables as newer
-from .get_value import Path
+from .get_value import Node, Path
+
+if TYPE_CHECKING:
+    from flax.nnx import GraphDef, State, Variable
+
+    from .get_value import Leaf
 
 #: What NNX stores on a Variable for itself; the rest of its attributes are metadata.
 STORAGE = frozenset({"value", "raw_value", "_trace_state"})
@@ -23,7 +29,7 @@ class Revision(newer.Revision):
 
     name = "variable_state"
 
-    def __init__(self, nnx: Any) -> None:
+    def __init__(self, nnx: ModuleType) -> None:
         self.nnx = nnx
         self.variable_types = (nnx.Variable, nnx.VariableState)
         # the last of these releases has them
@@ -38,7 +44,7 @@ class Revision(newer.Revision):
         )
 
     @staticmethod
-    def matches(nnx: Any) -> bool:
+    def matches(nnx: ModuleType) -> bool:
         """A ``VariableState`` that is a class of its own."""
         return (
             hasattr(nnx, "split")
@@ -46,7 +52,7 @@ class Revision(newer.Revision):
             and getattr(nnx, "VariableState", nnx.Variable) is not nnx.Variable
         )
 
-    def raw(self, variable: Any) -> Any:
+    def raw(self, variable: Leaf) -> Any:
         """A VariableState stores its value as it is; a Variable behind its hooks."""
         if isinstance(variable, self.nnx.VariableState):
             return variable.value
@@ -56,27 +62,31 @@ class Revision(newer.Revision):
         """Natively: a state holds copies."""
         return state
 
-    def merge(self, graphdef: Any, states: Sequence[Any]) -> Any:
+    def merge(self, graphdef: GraphDef[Node], states: Sequence[State]) -> Node:
         """Natively detached."""
-        return self.nnx.merge(graphdef, *states)
+        merged: Node = self.nnx.merge(graphdef, *states)
+        return merged
 
-    def adopt(self, graphdef: Any, state: Any) -> Any:
+    def adopt(self, graphdef: GraphDef[Node], state: State) -> Node:
         """Natively detached."""
         return self.merge(graphdef, [state])
 
-    def clone(self, node: Any) -> Any:
+    def clone(self, node: Node) -> Node:
         """Natively detached."""
-        return self.nnx.clone(node)
+        copied: Node = self.nnx.clone(node)
+        return copied
 
-    def live_variables(self, node: Any) -> dict[Path, Any]:
+    def live_variables(self, node: object) -> dict[Path, Variable[Any]]:
         """A state holds copies, so the live ones come from a walk over the graph."""
-        found: dict[int, tuple[Path, Any]] = {}  # a tied one counts where it is first
+        found: dict[
+            int, tuple[Path, Variable[Any]]
+        ] = {}  # a tied one counts where it is first
         for path, value in self.iter_graph(node):
             if isinstance(value, self.nnx.Variable):
                 found.setdefault(id(value), (path, value))
         return dict(found.values())
 
-    def iter_graph(self, node: Any) -> Iterator[tuple[Path, Any]]:
+    def iter_graph(self, node: object) -> Iterator[tuple[Path, Any]]:
         """Natively, but for the first of these releases, which has no such name."""
         if self._native_iter_graph:
             return iter(self._native_iter_graph(node))
@@ -89,14 +99,14 @@ class Revision(newer.Revision):
             )
         return walk(graph, (), node, set())
 
-    def variable_type(self, variable: Any) -> type:
+    def variable_type(self, variable: Leaf) -> type[Variable[Any]]:
         """A VariableState names the class it stands for."""
         if isinstance(variable, self.nnx.VariableState):
             found: type = variable.type
             return found
         return type(variable)
 
-    def metadata(self, variable: Any) -> dict[str, Any]:
+    def metadata(self, variable: Leaf) -> dict[str, Any]:
         """Before ``Variable.get_metadata``: what ``vars`` has besides the storage."""
         if isinstance(variable, self._with_metadata):
             return dict(variable.get_metadata())
@@ -104,7 +114,7 @@ class Revision(newer.Revision):
 
 
 def walk(
-    graph: Any, path: Path, node: Any, seen: set[int]
+    graph: ModuleType, path: Path, node: object, seen: set[int]
 ) -> Iterator[tuple[Path, Any]]:
     """All nodes and leaves, children first, by the node registry of NNX itself.
 

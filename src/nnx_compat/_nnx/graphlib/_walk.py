@@ -57,7 +57,7 @@ def children(node: Any) -> list[tuple[Any, Any]]:
     named = [
         (key, value)
         for key, value in found
-        if not (isinstance(key, str) and key.startswith(functional._INTERNAL))
+        if not (isinstance(key, str) and key.startswith(functional.INTERNAL))
     ]
     return sorted(named, key=lambda pair: (isinstance(pair[0], str), pair[0]))
 
