@@ -12,7 +12,7 @@ the names below is used, so that ``nnx_compat.facts`` also serves machines witho
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import errors, facts, nnx, pure
@@ -47,15 +47,17 @@ __all__ = [
 _ROOMS = ("errors", "facts", "nnx", "pure")
 
 
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f".{name}", __name__)
-    if name in __all__:
-        stable = importlib.import_module(".stable.v1", __name__)
-        value = globals()[name] = getattr(stable, name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker it would say that every name is here
+
+    def __getattr__(name: str) -> object:
+        if name in _ROOMS:
+            return importlib.import_module(f".{name}", __name__)
+        if name in __all__:
+            stable = importlib.import_module(".stable.v1", __name__)
+            value = globals()[name] = getattr(stable, name)
+            return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

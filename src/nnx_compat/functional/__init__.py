@@ -12,7 +12,7 @@ list or tuple of filters (any of them).
 
 from ..revisions.get_value import Path
 from ._filters import Filter, Predicate, predicate
-from ._fitting import given_leaves, show
+from ._fitting import Nested, given_leaves, show
 from ._graph import clone, graphdef, merge, pop, split, state, update
 from ._keys import reproducible_init, supports
 from ._nodes import INTERNAL, check_node, iter_graph, iter_modules, variables
@@ -45,6 +45,6 @@ __all__ = [
     "split", "split_state", "state", "supports", "to_flat_state", "to_pure_dict",
     "update", "variable_type", "variables",
     # what other rooms of the package share
-    "INTERNAL", "Filter", "Path", "Predicate", "as_leaf", "check_node",
+    "INTERNAL", "Filter", "Nested", "Path", "Predicate", "as_leaf", "check_node",
     "given_leaves", "predicate", "show", "stored",
 ]  # fmt: skip

@@ -7,13 +7,14 @@ named in an error, and that all the rest passes through bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from ..errors import StateStructureError, listed
 from ..functional import (
+    Filter,
     Path,
     as_leaf,
     check_node,
@@ -26,10 +27,22 @@ from ..functional import (
 from ..revisions import bound
 from ..revisions.get_value import plain_key
 
-_State: Any = bound.nnx.State
+if TYPE_CHECKING:
+    from flax.nnx import GraphDef
+    from jax.tree_util import PyTreeDef
+    from jax.typing import ArrayLike
+    from numpy import dtype as DType
+
+    from ..revisions.get_value import Leaf
+
+M = TypeVar("M")
+
+_State = bound.nnx.State
+#: What an array is inside a transformation.
+Tracer = jax.core.Tracer
 
 
-class Leaves:
+class Leaves(Generic[M]):
     """The arrays of a model or a State, in the order of ``jax.tree.leaves``.
 
     Args:
@@ -41,16 +54,17 @@ class Leaves:
         owners: the Variable (or VariableState, or bare array) that holds each.
     """
 
-    def __init__(self, given: Any) -> None:
-        self._graphdef, state = (None, given)
+    def __init__(self, given: M) -> None:
+        self._graphdef: GraphDef[M] | None = None
+        state: Any = given
         if not isinstance(given, _State):
             check_node(given)
             self._graphdef, state = bound.live_split(given)
         self._flat = bound.flatten(state)
-        self._trees: list[Any] = []
-        self.arrays: list[Any] = []
+        self._trees: list[PyTreeDef | None] = []
+        self.arrays: list[jax.Array] = []
         self.paths: list[Path] = []
-        self.owners: list[Any] = []
+        self.owners: list[Leaf] = []
         for path, owner in self._flat.items():
             value = stored(owner)
             if isinstance(value, bound.reference_types):
@@ -64,10 +78,10 @@ class Leaves:
             self.paths += inside
             self.owners += [owner] * len(inside)
 
-    def rebuilt(self, arrays: Iterable[Any]) -> Any:
+    def rebuilt(self, arrays: Iterable[jax.Array]) -> M:
         """A model or State of the same kind around other arrays, every leaf its own."""
         source = iter(arrays)
-        new: dict[Path, Any] = {}
+        new: dict[Path, Leaf] = {}
         for (path, owner), tree in zip(self._flat.items(), self._trees, strict=True):
             value = (
                 next(source)
@@ -75,10 +89,13 @@ class Leaves:
                 else tree.unflatten([next(source) for _ in range(tree.num_leaves)])
             )
             new[path] = as_leaf(owner, value)
-        state = bound.unflatten(new)
-        return state if self._graphdef is None else bound.adopt(self._graphdef, state)
+        state: Any = bound.unflatten(new)
+        if self._graphdef is not None:
+            return bound.adopt(self._graphdef, state)
+        same: M = state  # a State was given
+        return same
 
-    def in_scope(self, filters: tuple[Any, ...], asked: str) -> list[int]:
+    def in_scope(self, filters: tuple[Filter, ...], operation: str) -> list[int]:
         """The numbers of the arrays to compute with.
 
         Inexact arrays of Variables that hold no RNG state; filters narrow this.
@@ -109,7 +126,7 @@ class Leaves:
                     for i in found[:10]
                 )
                 raise StateStructureError(
-                    f"{asked} leaves integers and RNG state as they are, and the "
+                    f"{operation} leaves integers and RNG state as they are, and the "
                     f"filter {_name(wanted)} selects nothing else: {shown}",
                     instead="a filter that selects floating-point arrays, "
                     "such as nnx.Param",
@@ -135,12 +152,12 @@ class Leaves:
     def aligned(
         self,
         mine: list[int],
-        other: Leaves,
+        other: Leaves[Any],
         theirs: list[int],
         names: tuple[str, str],
         *,
         dtypes: bool = False,
-    ) -> list[Any]:
+    ) -> list[jax.Array]:
         """The arrays of another model that belong to the chosen ones of this.
 
         Raises:
@@ -174,8 +191,8 @@ class Leaves:
 
 
 def inside_value(
-    path: Path, value: Any, is_leaf: Callable[[Any], bool] | None = None
-) -> tuple[dict[Path, Any], Any]:
+    path: Path, value: object, is_leaf: Callable[[Any], bool] | None = None
+) -> tuple[dict[Path, Any], PyTreeDef]:
     """The leaves inside the value of a Variable by path, and the value's treedef."""
     keyed, tree = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_leaf)
     return {(*path, *map(plain_key, keys)): leaf for keys, leaf in keyed}, tree
@@ -186,39 +203,40 @@ def mismatch(found: str, problems: list[str], instead: str) -> StateStructureErr
     return StateStructureError(f"{found}{listed(problems)}\n ", instead=instead)
 
 
-def shape_of(array: Any) -> tuple[int, ...]:
+def shape_of(array: ArrayLike) -> tuple[int, ...]:
     """The shape of an array, abstract or traced, or of a Python number."""
     return tuple(getattr(array, "shape", ()))
 
 
-def dtype_of(array: Any) -> Any:
+def dtype_of(array: ArrayLike) -> DType[Any]:
     """The dtype of an array, abstract or traced, or the one jax gives a number."""
-    return array.dtype if hasattr(array, "dtype") else jnp.result_type(array)
+    found: DType[Any] = getattr(array, "dtype", None) or jnp.result_type(array)
+    return found
 
 
-def describe(array: Any) -> str:
+def describe(array: ArrayLike) -> str:
     """Dtype and shape, as ``float32[2,3]``."""
     if not hasattr(array, "dtype"):
         return type(array).__name__
     return f"{array.dtype}[{','.join(map(str, array.shape))}]"
 
 
-def _is_inexact(array: Any) -> bool:
+def _is_inexact(array: ArrayLike) -> bool:
     dtype = getattr(array, "dtype", None)
     if dtype is None:
         return isinstance(array, (float, complex))
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
-def is_key(array: Any) -> bool:
+def is_key(array: ArrayLike) -> bool:
     """Whether these are typed PRNG keys."""
     dtype = getattr(array, "dtype", None)
     return dtype is not None and bool(jnp.issubdtype(dtype, jax.dtypes.prng_key))
 
 
-def _is_random(owner: Any) -> bool:
+def _is_random(owner: Leaf) -> bool:
     return is_variable(owner) and issubclass(variable_type(owner), bound.random_types)
 
 
-def _name(wanted: Any) -> str:
+def _name(wanted: Filter) -> str:
     return getattr(wanted, "__name__", None) or repr(wanted)

@@ -41,8 +41,8 @@ class Layout:
         leaves: concrete arrays on one device.
     """
 
-    def __init__(self, leaves: Sequence[Any]) -> None:
-        alike: dict[Any, list[int]] = {}
+    def __init__(self, leaves: Sequence[jax.Array]) -> None:
+        alike: dict[tuple[np.dtype[Any], tuple[int, ...]], list[int]] = {}
         for number, leaf in enumerate(leaves):
             if _is_plain(leaf) and leaf.nbytes <= SMALL:
                 alike.setdefault((leaf.dtype, leaf.shape), []).append(number)
@@ -58,12 +58,12 @@ class Layout:
         self.loose = [n for n in range(len(leaves)) if n not in packed]
         self.saved = len(packed) - len(self.rows)
 
-    def packed(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
+    def packed(self, leaves: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
         """Concrete leaves, packed: a zero, those that are loose, the arrays."""
         arrays = [jnp.stack([leaves[n] for n in rows]) for rows in self.rows]
         return (jnp.zeros((), jnp.int32), *(leaves[n] for n in self.loose), *arrays)
 
-    def unpacked(self, stored: Sequence[Any]) -> list[Any]:
+    def unpacked(self, stored: Sequence[jax.Array]) -> list[jax.Array]:
         """Concrete leaves, each with a buffer of its own."""
         _, loose, arrays = self._parts(stored)
         leaves = dict(zip(self.loose, loose, strict=True))
@@ -73,7 +73,7 @@ class Layout:
             leaves.update(zip(rows, made, strict=True))
         return [leaves[number] for number in range(len(leaves))]
 
-    def taken(self, stored: Sequence[Any]) -> list[Any]:
+    def taken(self, stored: Sequence[jax.Array]) -> list[jax.Array]:
         """The leaves, inside the program."""
         zero, loose, arrays = self._parts(stored)
         leaves = dict(zip(self.loose, loose, strict=True))
@@ -88,7 +88,9 @@ class Layout:
         leaves.update(zip(numbers, values, strict=True))
         return [leaves[number] for number in range(len(leaves))]
 
-    def put_back(self, stored: Sequence[Any], leaves: list[Any]) -> tuple[Any, ...]:
+    def put_back(
+        self, stored: Sequence[jax.Array], leaves: list[jax.Array]
+    ) -> tuple[jax.Array, ...]:
         """The new leaves, packed, inside the program."""
         numbers = [number for rows in self.rows for number in rows]
         kept = jax.lax.optimization_barrier([leaves[n] for n in numbers])
@@ -96,12 +98,14 @@ class Layout:
         arrays = [jnp.stack([new[n] for n in rows]) for rows in self.rows]
         return (stored[0], *(leaves[n] for n in self.loose), *arrays)
 
-    def _parts(self, stored: Sequence[Any]) -> tuple[Any, Any, Any]:
+    def _parts(
+        self, stored: Sequence[jax.Array]
+    ) -> tuple[jax.Array, Sequence[jax.Array], Sequence[jax.Array]]:
         middle = 1 + len(self.loose)
         return stored[0], stored[1:middle], stored[middle:]
 
 
-def _is_plain(leaf: Any) -> bool:
+def _is_plain(leaf: jax.Array) -> bool:
     """No key, whose dtype has no rows to stack, and not spread over devices."""
     return not is_key(leaf) and len(leaf.sharding.device_set) == 1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,18 @@ import numpy as np
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..functional import merge, split
 from ..revisions import bound, nnx
+from ._leaves import Tracer
 
-_Tracer: Any = jax.core.Tracer
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
 
 
-def pure_state_update(seed: Any, x: Any, features: Any, scale: Any) -> jax.Array:
+def pure_state_update(
+    seed: ArrayLike,
+    x: ArrayLike | Sequence[float] | Sequence[Sequence[float]],
+    features: ArrayLike,
+    scale: ArrayLike,
+) -> jax.Array:
     """Scale the state of a fresh Linear layer, purely, and apply the result.
 
     Builds ``nnx.Linear(x.shape[-1], features, rngs=nnx.Rngs(seed))``, splits it,
@@ -61,7 +69,9 @@ def pure_state_update(seed: Any, x: Any, features: Any, scale: Any) -> jax.Array
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
-def _program(seed: Any, x: Any, scale: Any, features: int, derivation: str) -> Any:
+def _program(
+    seed: jax.Array, x: jax.Array, scale: jax.Array, features: int, derivation: str
+) -> jax.Array:
     # `derivation` is unused here and part of the compilation key, for the random keys
     # depend on it.
     del derivation
@@ -75,7 +85,7 @@ def _program(seed: Any, x: Any, scale: Any, features: int, derivation: str) -> A
 def _whole(name: str, given: Any, low: int, high: int) -> int:
     kind = type(given)
     if kind is not int:
-        if isinstance(given, _Tracer):
+        if isinstance(given, Tracer):
             raise ArgumentTypeError(
                 f"{name} is a tracer: it decides the program and has to be concrete",
                 instead=f"pass {name} as a Python int; x and scale may be traced",
@@ -120,7 +130,7 @@ def _concrete_number(name: str, given: Any) -> int | float:
     )
 
 
-def _numeric_array(x: Any) -> Any:
+def _numeric_array(x: Any) -> jax.Array | np.ndarray[Any, Any]:
     if not isinstance(x, (jax.Array, np.ndarray)):
         try:
             x = np.asarray(x)
@@ -142,7 +152,7 @@ def _numeric_array(x: Any) -> Any:
     return x
 
 
-def numeric_scalar(name: str, scale: Any) -> Any:
+def numeric_scalar(name: str, scale: ArrayLike) -> ArrayLike:
     """A number or a numeric array of shape ``()``, also a traced one, as it is."""
     if type(scale) is float:
         return scale
