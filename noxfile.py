@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from nnx_compat import facts, matrix  # noqa: E402
-from tools import environments  # noqa: E402
+from tools import environments, records  # noqa: E402
 
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -180,34 +180,38 @@ def conformance(session: nox.Session) -> None:
 
         if "--examples" in session.posargs:
             every = [release.version for release in facts.releases()]
-            outcomes = [
-                f"{flax}:{run(flax, way, '--examples')}"
-                for flax in (sorted({tests_of, *chosen}) if asked else every)
-                for way in ("native", "install")
-            ]
             record = matrix.EXAMPLES / f"{tests_of}.json"
             if asked or only:
                 record = Path(folder, record.name)
-            session.run(
-                sys.executable, "tools/conformance.py", "judge", "--tests-of", tests_of,
-                "--out", str(record), *outcomes,
-                env=environments.source_on_path(), external=True,
-            )  # fmt: skip
+            with records.measuring(record, "src"):
+                outcomes = [
+                    f"{flax}:{run(flax, way, '--examples')}"
+                    for flax in (sorted({tests_of, *chosen}) if asked else every)
+                    for way in ("native", "install")
+                ]
+                session.run(
+                    sys.executable, "tools/conformance.py", "judge",
+                    "--tests-of", tests_of, "--out", str(record), *outcomes,
+                    env=environments.source_on_path(), external=True,
+                )  # fmt: skip
             for flax, row in json.loads(record.read_text())["releases"].items():
                 session.log(f"{flax}: natively {row['native']}, {row['install']}")
             return
         watched = run(tests_of, "watch")
         for flax in chosen:
             judged = ("--judged", watched.removeprefix("watch="))
-            outcomes = [run(flax, w, *judged) for w in ("native", "drop-in", "install")]
             record = matrix.CONFORMANCE / f"{tests_of}-on-{flax}.json"
             if only:
                 record = Path(folder, record.name)
-            session.run(
-                sys.executable, "tools/conformance.py", "judge", "--tests-of", tests_of,
-                "--flax", flax, "--out", str(record), watched, *outcomes,
-                env=environments.source_on_path(), external=True,
-            )  # fmt: skip
+            ways = ("native", "drop-in", "install")
+            with records.measuring(record, "src"):
+                outcomes = [run(flax, way, *judged) for way in ways]
+                session.run(
+                    sys.executable, "tools/conformance.py", "judge",
+                    "--tests-of", tests_of, "--flax", flax, "--out", str(record),
+                    watched, *outcomes,
+                    env=environments.source_on_path(), external=True,
+                )  # fmt: skip
             session.log(matrix.summary(json.loads(record.read_text())))
 
 
@@ -259,6 +263,13 @@ def render(session: nox.Session) -> None:
         env=environments.source_on_path(),
     )  # fmt: skip
     session.run("python", "tools/rendered.py", what)
+
+
+@nox.session(name="records", venv_backend="none")
+def list_records(session: nox.Session) -> None:
+    """The records that are of an older source, and how long renewing each takes."""
+    env = environments.source_on_path()
+    session.run(sys.executable, "tools/records.py", *session.posargs, env=env)
 
 
 @nox.session(venv_backend="none")

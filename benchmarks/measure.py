@@ -13,6 +13,9 @@ from pathlib import Path
 import jax
 
 import nnx_compat as nc
+from nnx_compat.matrix import source
+
+STARTED = time.time()
 
 
 class Times:
@@ -77,7 +80,11 @@ def contest(contenders, rounds=60, repeat=1, warm=0, before=None):
 def write(file, rows, **more):
     """What was measured as JSON, where a file was asked for."""
     if file:
-        text = json.dumps({**versions(), **more, "rows": rows}, indent=1)
+        measured = {
+            "source": source.digests("src"),
+            "seconds": round(time.time() - STARTED),
+        }
+        text = json.dumps({**versions(), **measured, **more, "rows": rows}, indent=1)
         Path(file).write_text(text + "\n")
 
 

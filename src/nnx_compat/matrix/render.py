@@ -1,18 +1,23 @@
 """``compat_matrix.md``, from the results and the facts.
 
 ``python -m nnx_compat.matrix.render --check FILE`` says whether a file is what would be
-rendered; ``--write FILE`` writes it.
+rendered; ``--write FILE`` writes it. A file says which source it was rendered beside,
+and so which of its records are of that one, and ``--check`` takes it by its word: a
+change of the source makes no file stale. How many records are of an older source than
+the one that is here is said as well, and ``nox -s records`` lists them.
 """
 
 from __future__ import annotations
 
+import re
 import string
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import facts
-from . import RESULTS, conformance, dated, examples, pair, results
+from . import RESULTS, conformance, dated, examples, pair, results, source
 
 _HEAD = """\
 # What was measured
@@ -20,15 +25,17 @@ _HEAD = """\
 Rendered by `nox -s render` from the facts and from the records of the matrix runs
 (`src/nnx_compat/matrix/results/`, one JSON a pair). Nothing here is typed by hand.
 
-**tests**: passed of the whole suite on the release's dated pair (the newest jax 21 days
-after it), then of the contract on the oldest and the newest jax of its range; a number
-of failures or skips is shown when there are any. **jax**: the oldest and the newest jax
-that a resolver installs beside the release and on which NNX imports and the contract
-holds. **weights**: releases with the same letter give the same initial weights (to 5
-digits) for the same seed by default, on their dated pair; the second letter is under
-`nnx_compat.reproducible_init()`. **names**: how many of the public names of the newest
-release `from nnx_compat import nnx` has there. **changes**: behaviours that begin (+)
-or end (-) there.
+**tests**: how many passed of those collected, of the whole suite on the release's dated
+pair (the newest jax 21 days after it), then of the contract on the oldest and the
+newest jax of its range; failures and skips are counted where there are any, and the
+reasons are below. *This source* is the one that this file was rendered beside:
+{source}. Other records measured an older one, and `nox -s records` says what renewing
+them takes. **jax**: the oldest and the newest jax that a resolver installs beside the
+release and on which NNX imports and the contract holds. **weights**: releases with the
+same letter give the same initial weights (to 5 digits) for the same seed by default, on
+their dated pair; the second letter is under `nnx_compat.reproducible_init()`.
+**names**: how many of the public names of the newest release `from nnx_compat import
+nnx` has there. **changes**: behaviours that begin (+) or end (-) there.
 """
 
 
@@ -37,8 +44,9 @@ _NAMES = """
 
 `from nnx_compat import nnx` passes on what Flax has and builds what came later. Beyond
 that: **replaced**: Flax has it there with an older meaning, and ours is used.
-**refused**: it cannot be had there. **deprecated**: gone from the newest Flax, and kept
-with a warning. **mended**: an error there, which `nnx_compat.install()` makes work.
+**refused**: it cannot be built there. **deprecated**: gone from the newest Flax, and
+kept with a warning. **mended**: an error there, which `nnx_compat.install()` makes
+work.
 """
 
 
@@ -61,18 +69,18 @@ _CONFORMANCE = """
 ## Flax's own tests, on other releases of Flax
 
 From `nox -s conformance` (`src/nnx_compat/matrix/conformance/`), which runs the test
-files of a Flax release on another one, in its dated environment. **judged**: tests that
-pass on their own release and use nothing that the release cannot have; **apart**: those
-that do (`facts.features()`, and names inside Flax's modules that are not public).
-**natively**, **drop-in** (`from nnx_compat import nnx`) and **install()** (that, and
-`nnx_compat.install()`): how many of the judged pass. **core** is all but the layers'
-files.
+files of a Flax release on another one, in its dated environment. **counted**: tests
+that pass on their own release and use nothing that the other one cannot have; **left
+out**: those that do (`facts.features()`, and names inside Flax's modules that are not
+public). **natively**, **drop-in** (`from nnx_compat import nnx`) and **install()**
+(that, and `nnx_compat.install()`): how many of the counted tests pass. **core** is all
+but the layers' files.
 """
 
 
-def _conformance_table() -> str:
-    columns = ("tests of", "on flax", "files", "judged", "natively", "drop-in",
-               "install()", "apart")  # fmt: skip
+def _conformance_table(beside: Mapping[str, str]) -> str:
+    columns = ("tests of", "on flax", "files", "counted", "natively", "drop-in",
+               "install()", "left out", "measured")  # fmt: skip
     body = []
     for record in conformance():
         apart = ", ".join(f"{n} {why}" for why, n in sorted(record["apart"].items()))
@@ -85,6 +93,7 @@ def _conformance_table() -> str:
                     for way in ("native", "drop-in", "install")
                 ]
                 + [apart if group == "all" else ""]
+                + [_of(record, beside).removeprefix(", ")]
             )
     return _table(columns, body)
 
@@ -93,17 +102,19 @@ _EXAMPLES = """
 ## The toy examples of Flax, on every release
 
 From `nox -s conformance -- --examples`: whole scripts, their plots stubbed and one data
-set replaced by noise. Those are judged that run on their own release.
+set replaced by noise. Those are counted that run on their own release.
 """
 
 
-def _examples_table() -> str:
-    columns = ("examples of", "on flax", "judged", "natively", "install()", "failing")
+def _examples_table(beside: Mapping[str, str]) -> str:
+    columns = ("examples of", "on flax", "counted", "natively", "install()", "failing",
+               "measured")  # fmt: skip
     body = [
         [
             record["tests_of"], flax, str(len(record["judged"])), str(row["native"]),
             str(row["install"]),
             "; ".join(f"{file}: {why}" for file, why in row.get("failing", {}).items()),
+            _of(record, beside).removeprefix(", "),
         ]
         for record in examples()
         for flax in (release.version for release in facts.releases())
@@ -117,8 +128,13 @@ def _file_groups(files: dict[str, dict[str, int]]) -> dict[str, list[dict[str, i
     return {"all": list(files.values()), "core": core}
 
 
-def rows() -> list[dict[str, Any]]:
-    """One row a release, oldest first; machine-readable."""
+def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """One row a release, oldest first; machine-readable.
+
+    Args:
+        beside: the source that records are of, or older; the one that is here.
+    """
+    beside = source.digests(*_FOLDERS) if beside is None else beside
     recorded = results()
     groups = _groups(recorded)
     found = []
@@ -142,7 +158,7 @@ def rows() -> list[dict[str, Any]]:
                 "jax": f"{release.jax_oldest or '?'} - {release.jax_newest or '?'}",
                 "jax_dated": release.jax_dated,
                 "revision": release.revision,
-                "tests": ", ".join(map(_count, [whole, *ends_of_range])),
+                "tests": _counts([whole, *ends_of_range], beside),
                 "weights": "".join(groups.get(release.version, "?")),
                 "names": str(len(facts.resolved(release.version))),
                 "begins": begins,
@@ -152,14 +168,57 @@ def rows() -> list[dict[str, Any]]:
     return found
 
 
+#: What a record of the matrix is about.
+_FOLDERS = ("src", "tests")
+
+
+def _counts(records: list[dict[str, Any] | None], beside: Mapping[str, str]) -> str:
+    """``2,252 of 2,252; 235 of 235, this source``, said once where all are of one."""
+    texts, of = [], []
+    for record in records:
+        texts.append(_count(record))
+        of.append(_of(record, beside) if record and any(beside.values()) else "")
+    if len(set(of)) == 1:
+        return "; ".join(texts) + of[0]
+    return "; ".join(map("".join, zip(texts, of, strict=True)))
+
+
+def _of(record: Mapping[str, Any], beside: Mapping[str, str]) -> str:
+    return ", this source" if source.is_of(record, beside) else ", of an older source"
+
+
 def _count(record: dict[str, Any] | None) -> str:
     if record is None:
         return "untested"
-    text = str(record["passed"])
+    text = f"{record['passed']:,}"
+    if "collected" in record:
+        text += f" of {record['collected']:,}"
     for key in ("failed", "skipped"):
         if record[key]:
             text += f" ({record[key]} {key})"
     return text
+
+
+_SKIPPED = """
+### Why tests are skipped
+
+Of the whole suite on a release's dated pair.
+
+"""
+
+
+def _skipped_table() -> str:
+    """The reasons of skips, and on which releases how many tests each keeps back."""
+    reasons: dict[str, dict[str, int]] = {}
+    for release in facts.releases():
+        record = results().get(dated(release.version).id, {})
+        for why, number in record.get("reasons", {}).items():
+            reasons.setdefault(why, {})[release.version] = number
+    body = [
+        [why, ", ".join(f"{flax}: {number}" for flax, number in found.items())]
+        for why, found in sorted(reasons.items())
+    ]
+    return _SKIPPED + _table(("reason", "tests on each release"), body) if body else ""
 
 
 def _groups(recorded: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
@@ -198,21 +257,34 @@ def _close(one: list[float], two: list[float]) -> bool:
     return all(abs(a - b) < 1.5e-5 for a, b in zip(one, two, strict=True))
 
 
-def render() -> str:
-    """The whole file."""
-    parts = [_HEAD, "## Releases\n", _releases_table()]
+def render(beside: Mapping[str, str] | None = None) -> str:
+    """The whole file.
+
+    Args:
+        beside: the source that records are of, or older; the one that is here.
+    """
+    beside = source.digests(*_FOLDERS) if beside is None else beside
+    stated = ", ".join(f"{folder} `{found}`" for folder, found in beside.items())
+    parts = [_HEAD.format(source=stated), "## Releases\n", _releases_table(beside)]
+    parts += [_skipped_table()]
     parts += ["\n## Changes of meaning\n", _behaviours_table()]
     parts += ["\n## The stable operations, and how each is spelled natively\n"]
     parts += [_spellings_table()]
     parts += [_NAMES, _names_table()]
     if conformance():
-        parts += [_CONFORMANCE, _conformance_table()]
+        parts += [_CONFORMANCE, _conformance_table(beside)]
     if examples():
-        parts += [_EXAMPLES, _examples_table()]
+        parts += [_EXAMPLES, _examples_table(beside)]
     return "\n".join(parts)
 
 
-def _releases_table() -> str:
+def beside(text: str) -> dict[str, str]:
+    """The source that a rendered file says it was rendered beside."""
+    head = text.partition("\n## ")[0]
+    return dict(re.findall(r"(\w+) `([0-9a-f]{16})`", head))
+
+
+def _releases_table(beside: Mapping[str, str]) -> str:
     columns = ("flax", "date", "python", "jax", "revision", "tests", "weights", "names")
     body = [
         [
@@ -221,7 +293,7 @@ def _releases_table() -> str:
                 [f"+{b}" for b in row["begins"]] + [f"-{e}" for e in row["ends"]]
             ),
         ]
-        for row in rows()
+        for row in rows(beside)
     ]
     return _table((*columns, "changes"), body)
 
@@ -237,7 +309,7 @@ def _behaviours_table() -> str:
         ]
         for b in facts.behaviours()
     ]
-    return _table(("behaviour", "area", "what holds", "releases", "with us"), body)
+    return _table(("behaviour", "area", "what holds", "releases", "what to do"), body)
 
 
 def _spellings_table() -> str:
@@ -271,8 +343,14 @@ def main(arguments: list[str]) -> int:
             print(f"wrote {name} from {len(list(RESULTS.glob('*.json')))} results")
             return 0
         case ["--check", name]:
-            if Path(name).read_text(encoding="utf-8") == render():
+            text = Path(name).read_text(encoding="utf-8")
+            if text == render(beside(text)):
                 print(f"{name} is what the results give")
+                here = source.digests(*_FOLDERS)
+                every = [*results().values(), *conformance(), *examples()]
+                if older := sum(not source.is_of(record, here) for record in every):
+                    print(f"{older} of {len(every)} records are of an older source")
+                    print("  which, and how long each takes: nox -s records")
                 return 0
             print(f"{name} is stale\n  instead: nox -s render", file=sys.stderr)
             return 1

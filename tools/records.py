@@ -1,0 +1,114 @@
+"""Which records are of an older source, and how long renewing each takes.
+
+    python tools/records.py [--all]
+
+Each kind of record is a folder of JSON files with ``"source"`` and ``"seconds"``
+(nnx_compat/matrix/source.py). A new kind is one row in ``KINDS``. ``nox -s records``
+calls this.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from nnx_compat import matrix  # noqa: E402
+from nnx_compat.matrix import source  # noqa: E402
+from tools.environments import write_atomically  # noqa: E402
+
+
+class Kind(NamedTuple):
+    """A kind of record.
+
+    Attributes:
+        name: of the kind.
+        folder: where its records are.
+        command: what renews one, from its file name without suffix.
+    """
+
+    name: str
+    folder: Path
+    command: Callable[[str], str]
+
+
+def _conformance(name: str) -> str:
+    tests_of, _, flax = name.partition("-on-")
+    checkout = f"nox -s conformance -- --source CHECKOUT --tests-of {tests_of}"
+    return checkout + (f" --flax {flax}" if flax else " --examples")
+
+
+def _benchmark(name: str) -> str:
+    part, flax, *_ = name.split("-")
+    return f"nox -s bench -- --part {part} --flax {flax}"
+
+
+KINDS = (
+    Kind("matrix", matrix.RESULTS, lambda name: f'nox -s "matrix({name})"'),
+    Kind("conformance", matrix.CONFORMANCE, _conformance),
+    Kind("examples", matrix.EXAMPLES, _conformance),
+    Kind("benchmark", ROOT / "benchmarks" / "results", _benchmark),
+)
+
+
+class Record(NamedTuple):
+    """One record, and what is known of it."""
+
+    kind: Kind
+    name: str
+    current: bool
+    seconds: int | None
+
+
+def records() -> Iterator[Record]:
+    """All records, by kind and name."""
+    here = source.digests("src", "tests")
+    for kind in KINDS:
+        for file in sorted(kind.folder.glob("*.json")):
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            current = source.is_of(found, here)
+            yield Record(kind, file.stem, current, found.get("seconds"))
+
+
+@contextmanager
+def measuring(file: Path, *folders: str) -> Iterator[None]:
+    """Add to a record that is written inside which source it measured, and how long.
+
+    Of no known source is what was measured while the source changed.
+    """
+    start, before = time.monotonic(), source.digests(*folders)
+    yield
+    record = json.loads(file.read_text(encoding="utf-8"))
+    record["source"] = before if before == source.digests(*folders) else {}
+    record["seconds"] = round(time.monotonic() - start)
+    write_atomically(file, json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def main(arguments: list[str]) -> int:
+    """List the records that are of an older source, or all of them."""
+    if arguments not in ([], ["--all"]):
+        print(__doc__)
+        return 2
+    every = list(records())
+    older = [record for record in every if not record.current]
+    for record in every if arguments else older:
+        state = "this source" if record.current else "an older source"
+        takes = f"{record.seconds} s" if record.seconds is not None else "not known"
+        print(f"{state}  {takes:>9}  {record.kind.command(record.name)}")
+    known = [record.seconds for record in older if record.seconds is not None]
+    print(
+        f"{len(older)} of {len(every)} records are of an older source; renewing those "
+        f"whose time is known ({len(known)}) takes {sum(known) / 60:.0f} min"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
