@@ -117,7 +117,7 @@ def test_a_floor_that_is_one_patch_too_low_is_reported_with_the_right_one(name, 
 )
 def test_the_range_is_read_where_projects_write_it(tmp_path, name, text):
     if "poetry" in text and sys.version_info < (3, 11):
-        return  # there is no tomllib, and Poetry's form is no requirement
+        pytest.skip("CPython 3.10 has no tomllib, and Poetry's form is no requirement")
     (tmp_path / name).write_text(text)
     inside = tmp_path / "src" / "model.py"
     inside.parent.mkdir()
@@ -136,9 +136,8 @@ def test_requirements_are_read_without_tomllib(tmp_path, monkeypatch):
     assert given.specifier in ("<0.12,>=0.10", ">=0.10,<0.12")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="CPython 3.10 has no tomllib")
 def test_poetry_has_a_form_of_its_own(tmp_path):
-    if sys.version_info < (3, 11):
-        return
     text = '[tool.poetry.dependencies]\nflax = {version = "^0.10.2"}\n'
     (tmp_path / "pyproject.toml").write_text(text)
     given = declared.around([str(tmp_path)])

@@ -89,12 +89,12 @@ def test_a_number_is_data_where_it_can_be_marked_and_refused_elsewhere():
 
     if MARKS:
         assert jax.tree_util.tree_leaves(Block()) == [5]
-        return
-    for bad in (5, "text", [nnx.Param(1.0), 2], nnx.relu):
-        with pytest.raises(errors.RefusedArgumentError, match="nnx.Variable"):
-            nnx.data(bad)
-    with pytest.raises(errors.RefusedArgumentError, match="was given 5"):
-        Block()
+    else:
+        for bad in (5, "text", [nnx.Param(1.0), 2], nnx.relu):
+            with pytest.raises(errors.RefusedArgumentError, match="nnx.Variable"):
+                nnx.data(bad)
+        with pytest.raises(errors.RefusedArgumentError, match="was given 5"):
+            Block()
 
 
 def test_an_array_is_data_where_a_module_may_have_one():
@@ -168,8 +168,13 @@ def test_the_arguments_of_a_dataclass_are_those_of_the_newest():
         Block(3)
     with pytest.raises(TypeError):
         nnx.dataclass(frozen=True)
-    if nnx.dataclass.__module__.startswith("flax"):
-        return  # the first of Flax's own took slots
+
+
+@pytest.mark.skipif(
+    nnx.dataclass.__module__.startswith("flax"),
+    reason="Flax's own, and the first of them took slots",
+)
+def test_a_dataclass_takes_no_slots():
     with pytest.raises(TypeError, match="slots"):
 
         @nnx.dataclass(slots=True)
@@ -239,12 +244,14 @@ def test_is_data_type_is_kept_with_a_warning():
     assert is_data_type(nnx.Param(1)) and not is_data_type(5)
 
 
-def test_a_registered_type_is_data_or_refused():
-    if not MARKS:
-        with pytest.raises(errors.RefusedNameError, match=r"nnx\.Variable"):
-            nnx.register_data_type
-        return
+@pytest.mark.skipif(MARKS, reason="an attribute can be marked there")
+def test_a_registered_type_is_refused_where_nothing_can_be_marked():
+    with pytest.raises(errors.RefusedNameError, match=r"nnx\.Variable"):
+        nnx.register_data_type
 
+
+@pytest.mark.skipif(not MARKS, reason="no attribute can be marked there")
+def test_a_registered_type_is_data():
     @nnx.register_data_type
     class Token:
         pass
@@ -297,18 +304,22 @@ def test_a_module_is_a_pytree_and_a_pytree_is_a_node():
     assert (jax.tree_util.tree_leaves(node)[0] is node) is not MAY_BE_PYTREE
 
 
-def test_a_pytree_goes_through_jax():
-    class Point(nnx.Pytree):
-        def __init__(self, x, name):
-            self.x = nnx.Variable(x)
-            self.layer = linear()
-            self.name = name
+class Point(nnx.Pytree):
+    def __init__(self, x, name):
+        self.x = nnx.Variable(x)
+        self.layer = linear()
+        self.name = name
 
+
+@pytest.mark.skipif(MAY_BE_PYTREE, reason="a node may be a pytree there")
+def test_a_pytree_is_one_leaf_where_no_node_is_one():
+    point = Point(jnp.arange(3.0), "p")
+    assert jax.tree_util.tree_leaves(point) == [point]
+
+
+@pytest.mark.skipif(not MAY_BE_PYTREE, reason="no node is a pytree there")
+def test_a_pytree_goes_through_jax():
     traced = []
-    if not MAY_BE_PYTREE:
-        point = Point(jnp.arange(3.0), "p")
-        assert jax.tree_util.tree_leaves(point) == [point]
-        return
 
     @jax.jit
     def double(point):
@@ -382,13 +393,23 @@ def test_an_annotation_that_says_data_is_refused_where_it_means_nothing():
 # -- containers and marks -----------------------------------------------------------
 
 
-def test_a_mark_of_an_element_moves_with_it():
+def marked_list():
     values = nnx.List([nnx.Param(jnp.ones(2)), nnx.static(nnx.relu)])
     values.append(nnx.data([]))
     values[2].append(nnx.Param(jnp.zeros(2)))
-    assert len(jax.tree_util.tree_leaves(nc.state(values))) == 2
-    if facts.name("nnx.List").on(flax_version) and MARKS:
-        return  # Flax's own leaves the marks where they are
+    return values
+
+
+def test_an_element_can_be_marked():
+    assert len(jax.tree_util.tree_leaves(nc.state(marked_list()))) == 2
+
+
+@pytest.mark.skipif(
+    facts.name("nnx.List").on(flax_version) and MARKS,
+    reason="Flax's own list leaves the marks where they are",
+)
+def test_a_mark_of_an_element_moves_with_it():
+    values = marked_list()
     values.insert(0, nnx.relu)
     assert values[2] is nnx.relu and len(values) == 4
     assert len(jax.tree_util.tree_leaves(nc.state(values))) == 2

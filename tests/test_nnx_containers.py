@@ -120,8 +120,8 @@ def test_the_leaves_of_a_list_of_eleven_are_in_its_order():
     leaves = jax.tree_util.tree_leaves(values)
     if not ARE_PYTREES:
         assert leaves == [values]
-        return
-    assert [float(leaf[0]) for leaf in leaves] == list(range(11))
+    else:
+        assert [float(leaf[0]) for leaf in leaves] == list(range(11))
 
 
 def test_containers_are_pytrees_of_jax():
@@ -148,9 +148,9 @@ def test_a_list_is_mapped_over_an_axis_of_its_arrays():
     if not ARE_PYTREES:
         with pytest.raises(TypeError):
             jax.jit(lambda v: v)(values)
-        return
-    total = jax.vmap(lambda v, x: nc.get_value(v[0]) + x)(values, jnp.ones(3))
-    assert total.tolist() == [1, 2, 3]
+    else:
+        total = jax.vmap(lambda v, x: nc.get_value(v[0]) + x)(values, jnp.ones(3))
+        assert total.tolist() == [1, 2, 3]
 
 
 def test_a_layer_that_is_appended_later_is_in_the_state():

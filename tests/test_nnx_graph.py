@@ -12,6 +12,14 @@ from nnx_compat import errors, facts, nnx
 from nnx_compat.revisions import nnx as native
 
 
+def _older_than_parameter(name, parameter):
+    return not facts.name(name).on(nc.flax_version, parameter)
+
+
+def _older_than(name):
+    return not facts.name(name).on(nc.flax_version)
+
+
 class Block(nnx.Module):
     def __init__(self, rngs):
         self.a = nnx.Linear(2, 2, rngs=rngs)
@@ -303,26 +311,28 @@ def test_as_pure_leaves_the_values(rngs):
 # -- flat form, transforms ----------------------------------------------------------
 
 
-def test_flatten_and_unflatten_are_inverse_or_refused(block):
-    if _older_than("nnx.filter_state"):
-        for name in ("flatten", "unflatten"):
-            with pytest.raises(errors.RefusedNameError, match="flat states"):
-                getattr(nnx, name)
-        return
+flat_states = pytest.mark.skipif(
+    _older_than("nnx.filter_state"), reason="flat states are dicts there"
+)
+
+
+@pytest.mark.skipif(
+    not _older_than("nnx.filter_state"), reason="flat states can be had there"
+)
+@pytest.mark.parametrize("name", ["flatten", "unflatten"])
+def test_flatten_and_unflatten_are_refused_where_flat_states_are_dicts(name):
+    with pytest.raises(errors.RefusedNameError, match="flat states"):
+        getattr(nnx, name)
+
+
+@flat_states
+def test_flatten_and_unflatten_are_inverse(block):
     graphdef, flat = nnx.flatten(block, graph=True)
     assert next(path for path, _ in flat) == ("a", "bias")
     assert all(isinstance(leaf, nnx.Param) for _, leaf in flat)
     assert same(nnx.unflatten(graphdef, flat, recreate_variables=True), block)
     graphdef, leaves = nnx.flatten(block, with_paths=False)
     assert same(nnx.unflatten(graphdef, leaves, copy_variables=True), block)
-
-
-def _older_than_parameter(name, parameter):
-    return not facts.name(name).on(nc.flax_version, parameter)
-
-
-def _older_than(name):
-    return not facts.name(name).on(nc.flax_version)
 
 
 def test_prefix_is_refused_where_no_transform_takes_it():
@@ -346,14 +356,20 @@ def test_graph_mode_and_updates_can_be_asked_for():
         assert setting(True)(lambda: 1)() == 1
 
 
-def test_without_graph_mode_nothing_is_done_where_it_is_all_there_is(block):
-    if not _older_than("nnx.set_graph_mode"):
-        return  # what Flax does then is for its own tests
-    if not _older_than_parameter("nnx.split", "graph"):
-        with pytest.raises(errors.RefusedArgumentError, match="by argument"):
-            nnx.set_graph_mode(False)
-        return
+@pytest.mark.skipif(
+    not _older_than("nnx.set_graph_mode")
+    or _older_than_parameter("nnx.split", "graph"),
+    reason="the mode is a setting there, or graph mode is all there is",
+)
+def test_the_mode_is_no_setting_where_it_is_an_argument():
+    with pytest.raises(errors.RefusedArgumentError, match="by argument"):
+        nnx.set_graph_mode(False)
 
+
+@pytest.mark.skipif(
+    not _older_than_parameter("nnx.split", "graph"), reason="it has a tree mode too"
+)
+def test_without_graph_mode_nothing_is_done_where_it_is_all_there_is(block):
     @nnx.set_graph_mode(False)
     def inside():
         assert nnx.set_graph_mode.current_value() is False
@@ -378,9 +394,8 @@ def test_names_that_need_indices_of_nodes_are_refused_before_they_came():
             assert callable(getattr(nnx, name))
 
 
+@pytest.mark.skipif(_older_than("nnx.merge_context"), reason="refused, see above")
 def test_two_nodes_that_share_are_split_and_merged_in_contexts(rngs):
-    if _older_than("nnx.merge_context"):
-        return  # refused, see above
     model = nnx.Linear(2, 3, rngs=rngs)
     with nnx.update_context("test"):
         with nnx.split_context("test") as context:

@@ -247,9 +247,10 @@ def test_a_low_rank_adaptation_is_trained_alone_by_the_type_of_its_parameters():
     assert not np.asarray(nc.get_value(chosen["lora", "lora_b"])).any()
 
 
+@pytest.mark.skipif(
+    nnx.LoRA is getattr(native, "LoRA", None), reason="Flax's own there, without it"
+)
 def test_the_former_argument_of_a_low_rank_adaptation_is_taken_with_a_warning():
-    if nnx.LoRA is getattr(native, "LoRA", None):
-        return  # Flax's own, without it
     with pytest.warns(errors.RemovedNameWarning, match="a_initializer="):
         layer = nnx.LoRA(4, 2, 3, kernel_init=jax.nn.initializers.ones, rngs=rngs())
     assert (np.asarray(nc.get_value(vars(layer)["lora_b"])) == 1).all()
@@ -393,9 +394,8 @@ def test_arguments_that_make_no_sense_are_refused():
         nnx.RoPE()(X, jnp.arange(2.0))
 
 
+@pytest.mark.skipif(nc.supports("nnx.RNN"), reason="Flax's own there")
 def test_what_a_recurrent_layer_cannot_have_on_an_older_release_is_refused():
-    if hasattr(native, "RNN"):
-        return
     with pytest.raises(errors.RefusedArgumentError, match="keep_rngs"):
         nnx.GRUCell(4, 3, keep_rngs=True, rngs=rngs())
     with pytest.raises(errors.RefusedArgumentError, match="state_axes"):
