@@ -406,12 +406,11 @@ def test_structures_that_differ_are_named():
     with pytest.raises(nc.errors.StateStructureError) as raised:
         pure.ema(average, model, 0.9)
     assert str(raised.value) == (
-        "average and model differ in structure\n"
+        "average and model differ in structure. [NC010]\n"
         "    a/w: not in model\n"
         "    b/bias: float32[2] in average, float32[3] in model\n"
         "    b/kernel: float32[2,2] in average, float32[2,3] in model\n"
         "    c/w: not in average\n"
-        " . [NC010]\n"
         "  instead: two models of one structure, or a filter that selects what they share"
     )
 
@@ -446,11 +445,10 @@ def test_updates_that_do_not_fit_are_named():
     with pytest.raises(nc.errors.StateStructureError) as raised:
         pure.apply_updates(model, updates)
     assert str(raised.value) == (
-        "the updates do not fit the model\n"
+        "the updates do not fit the model. [NC010]\n"
         "    m/w: shape is (3,) in the model, (4,) in the update\n"
         "    n/count: is int32[], has to be None\n"
         "    o: not in the model\n"
-        " . [NC010]\n"
         "  instead: None for what is to stay"
     )
 

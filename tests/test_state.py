@@ -87,12 +87,11 @@ def test_from_pure_dict_names_every_path_that_does_not_fit():
     with pytest.raises(nc.errors.StateStructureError) as raised:
         nc.from_pure_dict(template, values)
     assert str(raised.value) == (
-        "from_pure_dict: 4 of the leaves do not fit\n"
+        "from_pure_dict: 4 of the leaves do not fit. [NC010]\n"
         "    mean: shape was (3,), is (4,)\n"
         "    scale: dtype was float32, is int32\n"
         "    extra/deep: not in the template\n"
         "    bias: missing\n"
-        " . [NC010]\n"
         "  instead: values for the paths, shapes and dtypes of "
         "nnx_compat.to_pure_dict(nnx_compat.state(model))"
     )

@@ -31,7 +31,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from nnx_compat import facts, matrix  # noqa: E402
+from nnx_compat import facts  # noqa: E402
 
 #: What is about the repository more than about a release.
 ABOUT_US = ("check", "cli", "conformance", "design", "docs", "facts", "fix", "matrix",

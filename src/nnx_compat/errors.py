@@ -10,6 +10,7 @@ and reads the same way: what was asked, what was found, then what to do about it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 __all__ = [
     "ArgumentTypeError",
@@ -35,6 +36,7 @@ class NnxCompatError(Exception):
 
     Args:
         found: what was asked and what was found, in one sentence without a full stop.
+        details: what the sentence is about, a line each; the first 10 are shown.
         instead: what to write or run instead.
         otherwise: a second way out, shown behind ``or:``.
 
@@ -45,10 +47,24 @@ class NnxCompatError(Exception):
           instead: pass an int
     """
 
-    code = "NC000"
+    code: ClassVar[str] = "NC000"
 
-    def __init__(self, found: str, *, instead: str = "", otherwise: str = "") -> None:
+    def __init_subclass__(cls, *, code: str = "", **rest: object) -> None:
+        super().__init_subclass__(**rest)
+        cls.code = code or cls.code
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        details: Sequence[str] = (),
+        instead: str = "",
+        otherwise: str = "",
+    ) -> None:
         lines = [f"{found}. [{self.code}]"]
+        lines += [f"    {detail}" for detail in details[:_SHOWN]]
+        if len(details) > _SHOWN:
+            lines.append(f"    and {len(details) - _SHOWN} more")
         if instead:
             lines.append(f"  instead: {instead}")
         if otherwise:
@@ -60,77 +76,68 @@ class NnxCompatError(Exception):
         return str(self.args[0])
 
 
-def listed(problems: Sequence[str]) -> str:
-    """Up to 10 of them, a line each, for the middle of an error's text."""
-    lines = "".join(f"\n    {problem}" for problem in problems[:10])
-    more = f"\n    and {len(problems) - 10} more" if len(problems) > 10 else ""
-    return lines + more
+_SHOWN = 10
 
 
-class UnsupportedFlaxError(NnxCompatError, ImportError):
+def kind_of(value: object) -> str:
+    """The type of a value with its article, for the middle of an error's text.
+
+    Example:
+        >>> from nnx_compat import errors
+        >>> class MLP: ...
+        >>> errors.kind_of(3), errors.kind_of("dense"), errors.kind_of(MLP())
+        ('an int', 'a str', 'an MLP')
+    """
+    name = type(value).__name__
+    if name in ("ArrayImpl", "ndarray"):
+        return "an array"
+    # letters are spelled in an acronym: an MLP and an LSTMCell, but a UNet
+    vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOaeio"
+    return f"{'an' if name[:1] in vowels else 'a'} {name}"
+
+
+class UnsupportedFlaxError(NnxCompatError, ImportError, code="NC001"):
     """The installed Flax has no NNX that nnx-compat knows, or there is no Flax."""
 
-    code = "NC001"
 
-
-class UnknownFactError(NnxCompatError, LookupError):
+class UnknownFactError(NnxCompatError, LookupError, code="NC002"):
     """A name, a behaviour or a release that the facts do not have."""
 
-    code = "NC002"
 
-
-class StateStructureError(NnxCompatError, ValueError):
+class StateStructureError(NnxCompatError, ValueError, code="NC010"):
     """Paths, shapes or dtypes of a state do not fit what they are written into."""
 
-    code = "NC010"
 
-
-class VariableTypeError(NnxCompatError, TypeError):
+class VariableTypeError(NnxCompatError, TypeError, code="NC020"):
     """A Variable was needed and something else was given, or the reverse."""
 
-    code = "NC020"
 
-
-class NodeTypeError(NnxCompatError, TypeError):
+class NodeTypeError(NnxCompatError, TypeError, code="NC021"):
     """The installed release cannot split, walk or update a node of this type."""
 
-    code = "NC021"
 
-
-class ArgumentTypeError(NnxCompatError, TypeError):
+class ArgumentTypeError(NnxCompatError, TypeError, code="NC030"):
     """An argument has the wrong type (a bool, a tracer, a string, ...)."""
 
-    code = "NC030"
 
-
-class ArgumentValueError(NnxCompatError, ValueError):
+class ArgumentValueError(NnxCompatError, ValueError, code="NC031"):
     """An argument has the right type and a value that makes no sense."""
 
-    code = "NC031"
 
-
-class StepStructureError(NnxCompatError, ValueError):
+class StepStructureError(NnxCompatError, ValueError, code="NC040"):
     """A compiled step adds, removes or changes something other than values."""
 
-    code = "NC040"
 
-
-class DonatedError(NnxCompatError, RuntimeError):
+class DonatedError(NnxCompatError, RuntimeError, code="NC041"):
     """A value was read whose memory a compiled step has used up."""
 
-    code = "NC041"
 
-
-class RefusedNameError(NnxCompatError, AttributeError):
+class RefusedNameError(NnxCompatError, AttributeError, code="NC101"):
     """A name that the installed release lacks and that cannot be built for it."""
 
-    code = "NC101"
 
-
-class RefusedArgumentError(NnxCompatError, TypeError):
+class RefusedArgumentError(NnxCompatError, TypeError, code="NC102"):
     """An argument that asks for what the installed release cannot do."""
-
-    code = "NC102"
 
 
 class RemovedNameWarning(DeprecationWarning):

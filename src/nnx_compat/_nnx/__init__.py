@@ -32,10 +32,12 @@ def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
     row = facts.treatment(f"nnx.{name}", flax_version)
     kind = row.treatment if row else ""
     if row and kind == "refused":
+        last = facts.name(f"nnx.{name}").intervals[-1]
         raise RefusedNameError(
-            f"nnx.{name} is not in flax {flax_version} ({_where(name)}), and cannot "
-            f"be given to it: {row.why}",
+            f"nnx.{name} is not in flax {flax_version} ({_where(name)}), and "
+            f"nnx-compat does not build it: {row.why}",
             instead=row.instead,
+            otherwise="" if last.last else f"pip install 'flax>={last.first}'",
         )
     value = _find(name, replaced=kind == "replaced")
     if row is None or kind != "deprecated":

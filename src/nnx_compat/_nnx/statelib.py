@@ -12,7 +12,7 @@ from typing import Any, overload
 import jax
 
 from .. import functional
-from ..errors import ArgumentTypeError, ArgumentValueError, VariableTypeError, listed
+from ..errors import ArgumentTypeError, ArgumentValueError, VariableTypeError
 from ..functional import Path
 from ..revisions import bound, nnx
 from ..revisions.get_value import nested
@@ -283,8 +283,8 @@ def replace_by_pure_dict(
     unknown = [functional.show(path) for path in given if path not in flat]
     if unknown:
         raise ArgumentValueError(
-            f"{len(unknown)} paths of the pure dict are not available in the state"
-            f"{listed(unknown)}\n ",
+            f"{len(unknown)} paths of the pure dict are not available in the state",
+            details=unknown,
             instead=f"some of these: {', '.join(map(functional.show, flat))}",
         )
     replace = functional.as_leaf if replace_fn is None else replace_fn

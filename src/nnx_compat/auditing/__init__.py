@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import NodeTypeError
+from ..errors import NodeTypeError, kind_of
 from ..functional import check_node
 from ..revisions import bound, flax_version, nnx
 from ._children import lost_arrays, lost_children
@@ -68,7 +68,7 @@ def _of_node(model: Any) -> list[Finding]:
     check_node(model)
     if not (is_object(model) or isinstance(model, (nnx.Variable, tuple, list, dict))):
         raise NodeTypeError(
-            f"audit was given a {type(model).__name__}, in which flax {flax_version} "
+            f"audit was given {kind_of(model)}, in which flax {flax_version} "
             "sees no model",
             instead="nnx_compat.audit(model), with a Module or a State",
         )

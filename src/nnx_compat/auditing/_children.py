@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from ..errors import kind_of
 from ..functional import show
 from ..revisions import bound, nnx
 from ._finding import Finding, Path
@@ -41,7 +42,7 @@ def lost_children(model: Any, whole: Walked, twin: Walked) -> Iterator[Finding]:
         else:
             yield Finding(
                 "shared-child", "wrong", path,
-                f"{show(path)}, a {type(child).__name__}, is held where NNX does not "
+                f"{show(path)}, {kind_of(child)}, is held where NNX does not "
                 "look: merged and cloned models use that of the original",
                 remedy,
             )  # fmt: skip
@@ -81,9 +82,9 @@ def _arrays(path: Path, owner: Any, seen: set[int]) -> Iterator[tuple[Path, Any]
 
 def _described(child: Any, missing: int) -> str:
     if isinstance(child, nnx.Variable):
-        return f"a {type(child).__name__}"
+        return kind_of(child)
     plural = "" if missing == 1 else "s"
-    return f"a {type(child).__name__} with {missing} Variable{plural}"
+    return f"{kind_of(child)} with {missing} Variable{plural}"
 
 
 def _remedy(path: Path, parents: dict[Path, Any]) -> str:

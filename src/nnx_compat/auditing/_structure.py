@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import facts
-from ..errors import NnxCompatError
+from ..errors import NnxCompatError, kind_of
 from ..functional import show
 from ..revisions import bound, flax_version, nnx
 from ._finding import Finding, Path
@@ -46,7 +46,7 @@ def unhashable(model: Any, whole: Walked) -> Iterator[Finding]:
         return
     found = [*_unhashable_attributes(whole), *_unhashable_metadata(whole)]
     if not found:
-        found = [((), _article(type(model).__name__))]
+        found = [((), kind_of(model))]
     owners = dict(whole.objects())
     for path, what in found:
         if _is_private_to_flax(path, owners):
@@ -88,7 +88,7 @@ def _unhashable_attributes(whole: Walked) -> list[tuple[Path, str]]:
             if isinstance(value, nnx.Variable) or is_object(value) or _hashes(value):
                 continue
             if not any(inner[: len(path)] == path for inner, _ in blamed):
-                blamed.append((path, _article(type(value).__name__)))
+                blamed.append((path, kind_of(value)))
     return sorted(blamed, key=lambda one: tuple(map(str, one[0])))
 
 
@@ -119,11 +119,7 @@ def _unhashable_metadata(whole: Walked) -> Iterator[tuple[Path, str]]:
             try:
                 hash(value)
             except TypeError:
-                yield path, f"whose metadata {key} is {_article(type(value).__name__)}"
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+                yield path, f"whose metadata {key} is {kind_of(value)}"
 
 
 # -- ties ---------------------------------------------------------------------------

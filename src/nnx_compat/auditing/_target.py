@@ -8,7 +8,7 @@ import sys
 import traceback
 from typing import Any
 
-from ..errors import ArgumentValueError
+from ..errors import ArgumentValueError, kind_of
 from ..revisions import nnx
 from ._walk import is_object
 
@@ -34,7 +34,7 @@ def load(target: str) -> Any:
         return found
     if not callable(found):
         raise ArgumentValueError(
-            f"{target} is a {type(found).__name__}, which can't be called",
+            f"{target} is {kind_of(found)}, which can't be called",
             instead="a function without arguments that returns the model",
         )
     try:

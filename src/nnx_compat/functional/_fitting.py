@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 
-from ..errors import StateStructureError, VariableTypeError, listed
+from ..errors import StateStructureError, VariableTypeError, kind_of
 from ..revisions import bound, nnx
 from ..revisions.get_value import Path
 from ._variables import as_leaf, is_variable, stored
@@ -48,8 +48,8 @@ def fitted(
         problems += [f"{show(p)}: missing" for p in missing if p not in flat]
     if problems:
         raise StateStructureError(
-            f"{operation}: {len(problems)} of the leaves do not fit"
-            f"{listed(problems)}\n ",
+            f"{operation}: {len(problems)} of the leaves do not fit",
+            details=problems,
             instead="values for the paths, shapes"
             + (" and dtypes" if dtypes else "")
             + " of nnx_compat.to_pure_dict(nnx_compat.state(model))",
@@ -87,8 +87,8 @@ def given_leaves(
         visit((), given)
     else:
         raise VariableTypeError(
-            f"{operation} needs a State or a nested dict and was given a "
-            f"{type(given).__name__}",
+            f"{operation} needs a State or a nested dict and was given "
+            f"{kind_of(given)}",
             instead=f"{operation}(..., nnx_compat.state(model))",
         )
     return {by_text.get(tuple(map(str, p)), p): leaf for p, leaf in flat.items()}
@@ -102,7 +102,7 @@ def _aspect(leaf: Leaf, what: str) -> object:
     if isinstance(value, (bool, int, float, complex)):
         value = jax.numpy.asarray(value)
     # a value without a shape is a dict, a tuple, None: its type has to agree
-    return getattr(value, what, type(value).__name__)
+    return getattr(value, what, f"none ({kind_of(value)})")
 
 
 def show(path: Path) -> str:

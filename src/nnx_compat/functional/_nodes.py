@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from .. import facts
-from ..errors import NodeTypeError
+from ..errors import NodeTypeError, kind_of
 from ..revisions import bound, flax_version, nnx
 from ..revisions.get_value import Path
 from ._filters import Filter, predicate
@@ -105,7 +105,7 @@ def check_node(node: object) -> None:
         )
     if isinstance(node, (jax.Array, np.ndarray, str, bytes, int, float, nnx.State)):
         raise NodeTypeError(
-            f"a {type(node).__name__} is not a node: it has no Variables of its own",
+            f"{kind_of(node)} is not a node: it has no Variables of its own",
             instead="a Module, or a tuple, list or dict of Modules",
         )
 

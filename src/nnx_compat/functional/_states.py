@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
-from ..errors import VariableTypeError
+from ..errors import VariableTypeError, kind_of
 from ..revisions import bound, nnx
 from ..revisions.get_value import Path, nested
 from ._filters import Filter, one_or_all, partition
@@ -205,6 +205,6 @@ def map_state(fn: Callable[[Path, Leaf], object], state: State, /) -> State:
 def _check_state(operation: str, found: object) -> None:
     if not (isinstance(found, nnx.State) or is_variable(found)):
         raise VariableTypeError(
-            f"{operation} needs a State and was given a {type(found).__name__}",
+            f"{operation} needs a State and was given {kind_of(found)}",
             instead=f"{operation}(nnx_compat.state(model), ...)",
         )

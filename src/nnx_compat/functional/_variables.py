@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ..errors import VariableTypeError
+from ..errors import VariableTypeError, kind_of
 from ..revisions import bound, nnx
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def set_value(variable: Variable[Any], value: object, /) -> None:
         raise _not_a_variable("set_value", variable)
     if is_variable(value):
         raise VariableTypeError(
-            f"set_value was given a {type(value).__name__} as the value of a Variable",
+            f"set_value was given {kind_of(value)} as the value of a Variable",
             instead="set_value(variable, get_value(other))",
         )
     _write(variable, value)
@@ -196,6 +196,6 @@ def as_leaf(like: Leaf, new: object) -> Leaf:
 
 def _not_a_variable(operation: str, found: object) -> VariableTypeError:
     return VariableTypeError(
-        f"{operation} needs a Variable and was given a {type(found).__name__}",
+        f"{operation} needs a Variable and was given {kind_of(found)}",
         instead="nnx_compat.variables(model)[path], with a path like ('kernel',)",
     )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import ArgumentTypeError, ArgumentValueError
+from ..errors import ArgumentTypeError, ArgumentValueError, kind_of
 from ..functional import Path, is_variable, show
 from ..revisions import bound
 from ._donated import Donated
@@ -23,7 +23,7 @@ _ARRAYS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
 
 
 def _no_array(path: Path, leaf: object) -> ArgumentTypeError:
-    found, instead = f"a {type(leaf).__name__}", "a static attribute for what is none"
+    found, instead = kind_of(leaf), "a static attribute for what is none"
     if isinstance(leaf, Tracer):
         found, instead = "a traced value", "compile outside of jit"
     elif isinstance(leaf, Donated):

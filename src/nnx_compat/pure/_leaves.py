@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import jax
 import jax.numpy as jnp
 
-from ..errors import StateStructureError, listed
+from ..errors import StateStructureError
 from ..functional import (
     Filter,
     Path,
@@ -200,7 +200,7 @@ def inside_value(
 
 def mismatch(found: str, problems: list[str], instead: str) -> StateStructureError:
     """The error that lists up to 10 paths."""
-    return StateStructureError(f"{found}{listed(problems)}\n ", instead=instead)
+    return StateStructureError(found, details=problems, instead=instead)
 
 
 def shape_of(array: ArrayLike) -> tuple[int, ...]:

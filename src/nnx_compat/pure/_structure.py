@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import jax
 
-from ..errors import StepStructureError, listed
+from ..errors import StepStructureError
 from ..functional import Path, is_variable, iter_graph, show, stored, variable_type
 from ..revisions import bound
 from ._leaves import describe
@@ -75,8 +75,8 @@ def check_structure(before: Structure, after: Structure) -> None:
     if problems:
         raise StepStructureError(
             "the step changes the structure of its nodes, which one compiled program "
-            f"cannot{listed(sorted(problems))}\n"
-            "  (a path begins with the number of the node)",
+            "cannot; each path begins with the number of its node",
+            details=sorted(problems),
             instead="make what is added before compile_step, and pass what changes as "
             "an argument of the step",
             otherwise="nnx.jit, which walks the graph at every call",

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ... import facts
-from ...errors import ArgumentTypeError, NodeTypeError, StateStructureError, listed
+from ...errors import ArgumentTypeError, NodeTypeError, StateStructureError
 from ...functional import (
     Path,
     clone,
@@ -96,8 +96,8 @@ class EMA(Node):  # type: ignore[misc]
         ]
         if problems:
             raise StateStructureError(
-                "EMA.update: the new values do not fit the averages"
-                f"{listed(problems)}\n ",
+                "EMA.update: the new values do not fit the averages",
+                details=problems,
                 instead="a model of the structure that the EMA was made for",
             )
         keep = self.decay
@@ -135,7 +135,8 @@ class EMA(Node):  # type: ignore[misc]
         missing = [f"{show(path)}: missing" for path in averages if path not in found]
         if missing:
             raise StateStructureError(
-                f"EMA.apply_to: the model lacks Variables{listed(missing)}\n ",
+                "EMA.apply_to: the model lacks Variables",
+                details=missing,
                 instead="a model of the structure that the EMA was made for",
             )
         _exchange(made, {id(found[p]): v for p, v in averages.items()})

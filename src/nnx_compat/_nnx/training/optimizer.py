@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax  # type: ignore[import-not-found]
 
 from ... import facts
-from ...errors import ArgumentTypeError, StateStructureError, listed
+from ...errors import ArgumentTypeError, StateStructureError
 from ...functional import (
     Path,
     filter_state,
@@ -412,8 +412,8 @@ def _gradients(grads: Any, params: Mapping[Path, Any], wrt: Any) -> dict[Path, A
         fitted[path] = value
     if problems:
         raise StateStructureError(
-            "Optimizer.update: the gradients do not fit the model"
-            f"{listed(problems)}\n ",
+            "Optimizer.update: the gradients do not fit the model",
+            details=problems,
             instead="gradients of the same filter, nnx.grad(loss, "
             "argnums=nnx.DiffState(0, wrt))(model)",
         )
