@@ -707,10 +707,10 @@ def test_doctor_audits_as_json(run):
         ("nowhere_at_all:Model", "there is no module 'nowhere_at_all'"),
         ("app_broken:Model", "cannot be imported: ModuleNotFoundError: No module"),
         ("app:Modle", "app has no attribute 'Modle'"),
-        ("app:number", "app:number is a int, which can't be called"),
+        ("app:number", "app:number is an int, which can't be called"),
         ("app:fails", "app:fails failed: RuntimeError: no data ("),
         ("app:needs", "app:needs failed: TypeError: needs() missing"),
-        ("app:wrong", "a int is not a node"),
+        ("app:wrong", "an int is not a node"),
     ],
 )
 def test_a_target_that_fails_is_exit_2_and_says_why(run, target, said):

@@ -56,7 +56,7 @@ def test_set_value_on_what_is_no_variable_says_how_to_reach_it():
     with pytest.raises(nc.errors.VariableTypeError) as raised:
         nc.set_value(jnp.ones(3), 1)
     assert str(raised.value) == (
-        "set_value needs a Variable and was given a ArrayImpl. [NC020]\n"
+        "set_value needs a Variable and was given an array. [NC020]\n"
         "  instead: nnx_compat.variables(model)[path], with a path like ('kernel',)"
     )
     assert isinstance(raised.value, TypeError)
