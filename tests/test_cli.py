@@ -115,7 +115,7 @@ def test_doctor_finds_companions_that_do_not_fit(monkeypatch):
 def test_doctor_finds_what_is_missing_old_or_taken_back(monkeypatch):
     assert "not installed" in examine(monkeypatch, flax=None).problems[0]["found"]
     assert "0.7.5 is older" in examine(monkeypatch, flax="0.7.5").problems[0]["found"]
-    assert "taken back" in examine(monkeypatch, flax="0.12.11").problems[0]["found"]
+    assert "withdrawn" in examine(monkeypatch, flax="0.12.11").problems[0]["found"]
     assert "jax is not" in examine(monkeypatch, jax=None).problems[0]["found"]
 
 

@@ -80,7 +80,7 @@ def test_only_what_is_absent_is_added_but_for_the_calls_that_are_an_error_today(
                     facts.treatment(p, nc.flax_version)
                     for p in (path, path.replace("VariableState", "Variable"))
                 ]
-                assert "mended" in [row.treatment for row in rows if row], path
+                assert "patched" in [row.treatment for row in rows if row], path
 
 
 def test_twice_is_once():

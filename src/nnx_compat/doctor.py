@@ -84,7 +84,7 @@ def _compare_with_facts(report: Report) -> None:
     row = facts.release(report.release)
     if row.yanked:
         report.problem(
-            f"flax {flax} was taken back by its authors ({row.yanked})", newest
+            f"flax {flax} was withdrawn by its authors ({row.yanked})", newest
         )
         return
     report.jax_range = f"{row.jax_oldest} to {row.jax_newest}"

@@ -46,7 +46,7 @@ def pairs(
 
     Args:
         flax: a PEP 440 specifier of the releases that the library is for; releases that
-            were taken back are not among them.
+            were withdrawn are not among them.
         jax: the ``dated`` one, which is the newest of three weeks after the release and
             what most people had beside it; the ``oldest`` or ``newest`` measured to
             work; ``each`` of the three.

@@ -2,7 +2,7 @@
 
 ``install`` adds to ``flax.nnx``, to its Variable, State and Rngs classes, and to
 ``sys.modules`` what is absent. Nothing that is present is replaced, but for what the
-facts list as ``mended``: calls that are an error today.
+facts list as ``patched``: calls that are an error today.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _lacks(kind: type, name: str) -> bool:
 
 def _mended(name: str) -> bool:
     row = facts.treatment(name, flax_version)
-    return row is not None and row.treatment == "mended"
+    return row is not None and row.treatment == "patched"
 
 
 def _names() -> Iterator[tuple[Any, str, Any]]:

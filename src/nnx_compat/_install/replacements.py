@@ -1,7 +1,7 @@
 """Calls that are an error on the installed release and mean something on another.
 
 ``install`` replaces the methods named here, each by one that first does what the native
-one does. Which of them on which releases: rows with the treatment ``mended`` in
+one does. Which of them on which releases: rows with the treatment ``patched`` in
 ``facts/namespace.toml``.
 """
 
@@ -25,7 +25,7 @@ def mends() -> Iterator[tuple[type, str, Any]]:
     """The class, the name and the new method of each mend that holds here."""
     for name, make in _MENDS.items():
         row = facts.treatment(name, flax_version)
-        if row is None or row.treatment != "mended":
+        if row is None or row.treatment != "patched":
             continue
         _, kind, method = name.split(".")
         owner = getattr(nnx, kind, None)

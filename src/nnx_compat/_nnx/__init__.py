@@ -24,7 +24,7 @@ def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
         warn: whether a deprecated name is warned of; one that may not be kept.
 
     Raises:
-        RefusedNameError: it exists on other releases and cannot be had here.
+        RefusedNameError: other releases have it, and it is not built for this one.
         AttributeError: no release has it.
     """
     if name.startswith("__"):
@@ -99,7 +99,7 @@ def _last(name: str) -> str:
 
 
 def public() -> list[str]:
-    """What ``dir`` shows: the names of the newest release that can be had here."""
+    """What ``dir`` shows: the names of the newest release that resolve here."""
     newest = facts.releases()[-1].version
     here = {name for name in vars(nnx) if not name.startswith("_")}
     known = [path[4:] for path in facts.names() if path.count(".") == 1]

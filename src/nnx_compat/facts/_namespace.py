@@ -21,7 +21,7 @@ class Treatment(NamedTuple):
 
     Attributes:
         name: ``"nnx.Optimizer"``.
-        treatment: ``"replaced"``, ``"refused"``, ``"mended"`` or ``"deprecated"``.
+        treatment: ``"replaced"``, ``"refused"``, ``"patched"`` or ``"deprecated"``.
         intervals: the releases it is about.
         why: one sentence.
         instead: what to write.
@@ -84,7 +84,7 @@ def _of_layers(names: list[str]) -> Iterator[Treatment]:
         later = [parameter for parameter, versions in lacking.items() if versions]
         yield Treatment(
             name=f"{path}.__init__",
-            treatment="mended",
+            treatment="patched",
             intervals=spanning(set[str]().union(*lacking.values())),
             why=f"it does not take {', '.join(later)}",
             instead="",
@@ -163,7 +163,7 @@ def resolved(version: str) -> tuple[str, ...]:
 
 
 class Feature(NamedTuple):
-    """What cannot be had before a release, and the arguments that ask for it."""
+    """What no release before ``since`` can do, and the arguments that ask for it."""
 
     name: str
     uses: tuple[str, ...]

@@ -45,7 +45,7 @@ _NAMES = """
 `from nnx_compat import nnx` passes on what Flax has and builds what came later. Beyond
 that: **replaced**: Flax has it there with an older meaning, and ours is used.
 **refused**: it cannot be built there. **deprecated**: gone from the newest Flax, and
-kept with a warning. **mended**: an error there, which `nnx_compat.install()` makes
+kept with a warning. **patched**: an error there, which `nnx_compat.install()` makes
 work.
 """
 
