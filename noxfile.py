@@ -8,6 +8,9 @@
     nox -s facts [-- --write]               survey all releases, compare names.json
     nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
     nox -s downstream [-- -l]               the example library, through its own noxfile
+    nox -s release -- 0.13.0                a new Flax: its row, measured and recorded
+    nox -s promises                         add a release and drop the oldest, on a copy
+    nox -s records                          records of an older source, and their times
     nox -s lint types render bench plot
 
 Environments of pairs are made by tools/environments.py: with uv when it is there, and
@@ -38,7 +41,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 # what Flax's own tests import besides what Flax needs
 JUDGE = ("pytest>=8", "cloudpickle>=3", "absl-py>=2")
-TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100")
+TOOLS = environments.TOOLS
 # Four files are about this repository, not about a release: `nox` alone runs them.
 _OURS = ("matrix", "design", "conformance", "check")
 WHOLE = ("tests", *(f"--ignore=tests/test_{name}.py" for name in _OURS))
@@ -263,6 +266,28 @@ def render(session: nox.Session) -> None:
         env=environments.source_on_path(),
     )  # fmt: skip
     session.run("python", "tools/rendered.py", what)
+
+
+@nox.session(venv_backend="none")
+def promises(session: nox.Session) -> None:
+    """On a copy: add the next Flax with one row, and drop the oldest revision.
+
+    ``-- add`` or ``-- drop`` is one of the two. See tools/promises.py.
+    """
+    pair = matrix.dated(facts.releases()[-1].version)
+    python = environments.ensure(ROOT / ".nox" / "pairs" / pair.id, pair, TOOLS)
+    command = (str(python), "tools/promises.py", *session.posargs)
+    session.run(*command, env=environments.source_on_path(), external=True)
+
+
+@nox.session(venv_backend="none")
+def release(session: nox.Session) -> None:
+    """All that a new Flax needs but judgement: ``-- 0.13.0``. See tools/release.py.
+
+    A release that is there already is left as it is; ``--again`` measures it anew.
+    """
+    command = (sys.executable, "tools/release.py", *session.posargs)
+    session.run(*command, env=environments.source_on_path())
 
 
 @nox.session(name="records", venv_backend="none")

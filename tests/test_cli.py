@@ -101,21 +101,26 @@ def test_doctor_finds_a_jax_that_is_too_new(monkeypatch):
 
 
 def test_doctor_finds_a_jax_that_is_too_old(monkeypatch):
-    report = examine(monkeypatch, flax="0.12.12", jax="0.4.30")
+    newest, oldest = facts.releases()[-1], facts.releases()[0]
+    report = examine(monkeypatch, flax=newest.version, jax=oldest.jax_newest)
     assert "is older than" in report.problems[0]["found"]
 
 
 def test_doctor_finds_companions_that_do_not_fit(monkeypatch):
-    report = examine(monkeypatch, flax="0.8.1", jax="0.4.25", numpy="2.1.0")
+    row = facts.releases()[0]
+    report = examine(
+        monkeypatch, flax=row.version, jax=row.jax_oldest, scipy="1.1", numpy="2.1.0"
+    )
     (problem,) = report.problems
-    assert "jax 0.4.25 does not work with numpy 2.1.0" in problem["found"]
+    assert f"jax {row.jax_oldest} does not work with numpy 2.1.0" in problem["found"]
     assert problem["run"] == "pip install 'numpy<2'"
 
 
 def test_doctor_finds_what_is_missing_old_or_taken_back(monkeypatch):
     assert "not installed" in examine(monkeypatch, flax=None).problems[0]["found"]
     assert "0.7.5 is older" in examine(monkeypatch, flax="0.7.5").problems[0]["found"]
-    assert "withdrawn" in examine(monkeypatch, flax="0.12.11").problems[0]["found"]
+    (yanked,) = (r.version for r in facts.releases(yanked=True) if r.yanked)
+    assert "withdrawn" in examine(monkeypatch, flax=yanked).problems[0]["found"]
     assert "jax is not" in examine(monkeypatch, jax=None).problems[0]["found"]
 
 

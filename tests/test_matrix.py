@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from nnx_compat import facts, matrix
-from nnx_compat.matrix import render
+from nnx_compat.matrix import render, source
 
-FILE = Path(__file__).parent.parent / "compat_matrix.md"
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import counts, records, rendered  # noqa: E402
+
+FILE = ROOT / "compat_matrix.md"
 
 
 def test_every_release_has_its_dated_pair_and_the_ends_of_its_range():
@@ -21,10 +28,12 @@ def test_every_release_has_its_dated_pair_and_the_ends_of_its_range():
 
 
 def test_pairs_know_their_python_and_their_companions():
-    old = matrix.pair("0.8.0", "0.4.20")
-    assert old.python == "3.11"
-    assert {"numpy<2", "scipy<1.13"} < set(old.constraints)
-    assert matrix.pair("0.12.12", "0.12.0.1").python == "3.12"
+    old = facts.releases()[0]
+    oldest = matrix.pair(old.version, old.jax_oldest)
+    assert oldest.python == "3.11"
+    assert {"numpy<2", "scipy<1.13"} < set(oldest.constraints)
+    new = facts.releases()[-1]
+    assert matrix.dated(new.version).python == max(new.python, "3.11")
     assert matrix.dated("0.8.5").uploaded_before == "2024-07-17"
     assert matrix.pair("0.8.5", "0.4.35").uploaded_before == ""
 
@@ -43,11 +52,12 @@ def test_every_pair_has_a_result_without_failures():
 
 
 def test_no_result_is_left_over():
-    assert set(matrix.results()) == {pair.id for pair in matrix.pairs()}
+    assert rendered.left_over() == [], "nox -s render"
 
 
 def test_the_table_is_what_the_results_give():
-    assert FILE.read_text(encoding="utf-8") == render.render(), "nox -s render"
+    text = FILE.read_text(encoding="utf-8")
+    assert text == render.render(render.beside(text)), "nox -s render"
 
 
 def test_the_table_has_a_row_for_every_release_and_none_is_untested():
@@ -82,3 +92,111 @@ def test_a_stale_table_is_found(tmp_path, capsys):
     file.write_text(file.read_text() + "edited by hand\n")
     assert render.main(["--check", str(file)]) == 1
     assert "instead: nox -s render" in capsys.readouterr().err
+
+
+# -- which source a record is of ----------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path):
+    for name in (
+        "src/package/code.py",
+        "src/nnx_compat/nnx.pyi",
+        "src/nnx_compat/matrix/results/a.json",
+        "tests/test_it.py",
+        "README.md",
+    ):
+        tmp_path.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        tmp_path.joinpath(name).write_text("as it was")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("src/package/code.py", {"src"}),
+        ("tests/test_it.py", {"tests"}),
+        ("tests/more.toml", {"tests"}),
+        ("src/nnx_compat/nnx.pyi", set()),
+        ("src/nnx_compat/matrix/results/a.json", set()),
+        ("src/nnx_compat/matrix/conformance/b.json", set()),
+        ("src/package/__pycache__/code.pyc", set()),
+        ("src/.cache/code.py", set()),
+        ("README.md", set()),
+    ],
+)
+def test_the_digest_is_of_what_matters_to_a_run(repository, name, changes):
+    before = source.digests("src", "tests", root=repository)
+    assert before == source.digests("src", "tests", root=repository)
+    repository.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+    repository.joinpath(name).write_text("as it is")
+    after = source.digests("src", "tests", root=repository)
+    assert {folder for folder in before if before[folder] != after[folder]} == changes
+
+
+def test_a_file_that_moves_changes_the_digest(repository):
+    before = source.digest("src", repository)
+    code = repository / "src" / "package" / "code.py"
+    code.rename(code.with_name("moved.py"))
+    assert source.digest("src", repository) != before
+
+
+def test_the_table_says_which_source_a_record_is_of(tmp_path, monkeypatch, capsys):
+    """And a source that changed since makes no table stale, but is spoken of."""
+    monkeypatch.setattr(matrix, "RESULTS", tmp_path)
+    here = {"src": "a" * 16, "tests": "b" * 16}
+    row = facts.releases()[-1]
+    measured = {
+        "source": here, "collected": 2252, "passed": 2240, "failed": 0, "skipped": 12,
+        "reasons": {"no nnx.List": 12}, "weights": {"default": {}, "reproducible": {}},
+    }  # fmt: skip
+    record = tmp_path / f"{matrix.dated(row.version).id}.json"
+    record.write_text(json.dumps(measured))
+    monkeypatch.setattr(source, "digests", lambda *_: here)
+    told = render.rows()[-1]["tests"]
+    assert told.startswith("2,240 of 2,252 (12 skipped)")
+    assert ", this source" in told
+    assert f"| no nnx.List | {row.version}: 12 |" in render.render()
+    table = tmp_path / "table.md"
+    assert render.main(["--write", str(table)]) == 0
+    monkeypatch.setattr(source, "digests", lambda *_: {**here, "src": "c" * 16})
+    assert "of an older source" in render.rows()[-1]["tests"]
+    assert render.main(["--check", str(table)]) == 0
+    assert " records are of an older source" in capsys.readouterr().out
+    del measured["source"], measured["collected"]
+    record.write_text(json.dumps(measured))
+    assert "2,240 (12 skipped), of an older source" in render.rows()[-1]["tests"]
+
+
+def test_what_is_measured_says_its_source_and_its_seconds(tmp_path):
+    file = tmp_path / "record.json"
+    with records.measuring(file, "src"):
+        file.write_text("{}")
+    found = json.loads(file.read_text())
+    assert found["source"] == source.digests("src")
+    assert found["seconds"] >= 0
+
+
+def test_stale_records_are_listed_with_what_renews_them(capsys):
+    assert records.main(["--all"]) == 0
+    out = capsys.readouterr().out
+    assert f'nox -s "matrix({matrix.pairs()[0].id})"' in out
+    assert "--examples" in out and "nox -s bench -- --part" in out
+    assert f"of {len(list(records.records()))} records are of an older source" in out
+
+
+# -- counts in the texts ------------------------------------------------------------
+
+
+def test_the_numbers_in_readme_and_changelog_are_the_facts():
+    for file, text in counts.texts().items():
+        assert file.read_text(encoding="utf-8") == text, "nox -s render"
+
+
+def test_a_number_is_put_in_and_a_sentence_that_went_is_named():
+    text = "It runs on all\n7 releases of it."
+    sentence = "on all {releases} releases"
+    expected = text.replace("7", str(len(facts.releases())))
+    assert counts.rendered(text, [sentence]) == expected
+    with pytest.raises(SystemExit, match="instead: the sentence as it is there now"):
+        counts.rendered("It runs.", [sentence])

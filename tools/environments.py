@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nnx_compat.matrix import Pair
 
 ROOT = Path(__file__).parent.parent
+#: What our tests need besides a pair.
+TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100")
 
 
 @cache

@@ -34,9 +34,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from nnx_compat import facts  # noqa: E402
 
 #: What is about the repository more than about a release.
-ABOUT_US = ("check", "cli", "conformance", "design", "docs", "facts", "fix", "matrix",
-            "nnx", "nox", "pytest_plugin", "release", "revisions", "rules",
-            "spellings")  # fmt: skip
+ABOUT_US = ("check", "cli", "conformance", "docs", "facts", "fix", "matrix", "nnx",
+            "nox", "release", "revisions", "rules", "spellings")  # fmt: skip
 #: How a failing test says that a rendered file is stale.
 STALE = "nox -s render"
 #: And how it says what is true of all releases by now.
@@ -120,15 +119,28 @@ def render(folder: Path) -> None:
 
 
 def failures(
-    folder: Path, files: tuple[str, ...], *more: str, path: Path | None = None
+    folder: Path,
+    files: tuple[str, ...],
+    *more: str,
+    path: Path | None = None,
+    python: str = sys.executable,
 ) -> dict[str, str]:
-    """Run test files in the copy; gives the tests that fail, each with its report."""
+    """Run test files in a repository; gives the tests that fail, with their reports.
+
+    Args:
+        folder: the root of the repository.
+        files: ``"check"`` is tests/test_check.py; all of them when there are none.
+        *more: for pytest.
+        path: a folder of packages that go before those installed.
+        python: of the environment to run in.
+    """
     report = folder / "report.xml"
     found = [f"tests/test_{name}.py" for name in files]
     found = [name for name in found if (folder / name).exists()]
     ran = _python(
         folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2",
-        f"--junit-xml={report}", *more, *(found or ["tests"]), path=path,
+        f"--junit-xml={report}", *more, *(found or ["tests"]),
+        path=path, python=python,
     )  # fmt: skip
     print(*ran.stdout.splitlines()[-1:], sep="\n", flush=True)
     if not report.exists():
@@ -145,12 +157,16 @@ def failures(
 
 
 def _python(
-    folder: Path, *command: str, check: bool = False, path: Path | None = None
+    folder: Path,
+    *command: str,
+    check: bool = False,
+    path: Path | None = None,
+    python: str = sys.executable,
 ) -> subprocess.CompletedProcess[str]:
     places = [str(folder / "src"), *([str(path)] if path else [])]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     return subprocess.run(
-        [sys.executable, *command], cwd=folder, env=env, check=check, text=True,
+        [python, *command], cwd=folder, env=env, check=check, text=True,
         capture_output=True,
     )  # fmt: skip
 

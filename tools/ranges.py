@@ -129,13 +129,13 @@ def write(ranges: dict[str, tuple[str, str]]) -> None:
     environments.write_atomically(file, "\n".join(lines) + "\n")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure the releases asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("releases", nargs="*")
     parser.add_argument("--log", type=Path, default=ROOT / "tools/ranges.jsonl")
     parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     chosen = [
         r
         for r in facts.releases()

@@ -1,4 +1,4 @@
-"""Files that are rendered from the source: where backports are, the stub, rules' pages.
+"""Files that are rendered: where backports are, the stub, rules' pages, the counts.
 
     python tools/rendered.py --write | --check
 
@@ -7,8 +7,9 @@ the one that has it in its ``__all__``, which is read without importing it.
 ``src/nnx_compat/nnx.pyi`` is what type checkers and editors see: a module with
 ``__getattr__`` tells them nothing, so its names are written down: those of the newest
 release, from Flax where Flax has had them all along and else from the file that builds
-them. ``docs/rules/`` has a page for each rule of the checker, from its own texts.
-``nox -s render`` calls it.
+them. ``docs/rules/`` has a page for each rule of the checker, from its own texts. The
+numbers in README.md and CHANGELOG.md are the facts' (tools/counts.py). Records of pairs
+that the matrix does not run any more are to go. ``nox -s render`` calls this.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from nnx_compat import facts  # noqa: E402
+from nnx_compat import facts, matrix  # noqa: E402
 from nnx_compat.check.pages import pages  # noqa: E402
+from tools import counts  # noqa: E402
 from tools.environments import write_atomically  # noqa: E402
 
 SOURCE = ROOT / "src" / "nnx_compat"
@@ -84,20 +86,27 @@ def stub() -> str:
 def stale() -> dict[Path, str]:
     """The files that are missing or out of date, and what is to be in them.
 
-    A page about no rule is to be empty, and then goes.
+    A page about no rule and a record of no pair are to be empty, and then go.
     """
     wanted = {
         BACKPORTS: _places(),
         STUB: stub(),
         **{RULES / name: text for name, text in pages().items()},
+        **counts.texts(),
     }
-    there = [*RULES.glob("*.md"), BACKPORTS, STUB]
+    there = [*RULES.glob("*.md"), BACKPORTS, STUB, *counts.texts(), *left_over()]
     found = {file: file.read_text() for file in there if file.exists()}
     return {
         file: wanted.get(file, "")
         for file in sorted(wanted.keys() | found.keys())
         if wanted.get(file) != found.get(file)
     }
+
+
+def left_over() -> list[Path]:
+    """The records of pairs that are none any more: their release or jax went."""
+    pairs = {pair.id for pair in matrix.pairs()}
+    return [file for file in matrix.RESULTS.glob("*.json") if file.stem not in pairs]
 
 
 def main(arguments: list[str]) -> int:

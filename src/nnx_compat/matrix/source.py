@@ -14,8 +14,12 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 
 #: What is recorded or rendered: to do so changes nothing that a run would measure.
-_WRITTEN = ("src/nnx_compat/matrix/results", "src/nnx_compat/matrix/conformance",
-            "src/nnx_compat/nnx.pyi")  # fmt: skip
+_WRITTEN = (
+    "src/nnx_compat/matrix/results",
+    "src/nnx_compat/matrix/conformance",
+    "src/nnx_compat/facts/backports.json",
+    "src/nnx_compat/nnx.pyi",
+)
 _KINDS = (".py", ".toml", ".json", ".cfg", ".ipynb", ".md", ".txt")
 
 
@@ -24,7 +28,7 @@ def digest(folder: str, root: Path = ROOT) -> str:
 
     What counts is each file's path from the root of the repository and its bytes, in
     the order of the paths: code and its comments, the facts, the fixtures. Left out are
-    the records, the stub that is rendered from the facts, what starts with a dot, and
+    the records, what is rendered from the rest, what starts with a dot, and
     kinds of files that no run reads (bytecode). So a checkout, an archive and a copy
     with nothing committed have the same digest, and neither recording nor rendering
     changes it. The README and the rendered pages are in neither of the two folders.
