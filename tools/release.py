@@ -149,7 +149,8 @@ def surveyed(python: str, version: str) -> None:
         command = [python, "tools/survey.py", "look", str(NAMES), str(out)]
         subprocess.run(command, check=True, env=environments.source_on_path(), cwd=ROOT)
         found: survey.Found = json.loads(out.read_text())
-    merged = survey.merge({**known_surveys(), version: found})
+    served = [release.version for release in facts.releases()]
+    merged = survey.merge({**known_surveys(), version: found}, served)
     environments.write_atomically(NAMES, survey.dumps(merged) + "\n")
     reload()
 
@@ -249,7 +250,8 @@ def changed_results(old: str, new: str) -> Iterator[str]:
             said.append(json.loads(out.read_text()))
     yield f"({len(said[1])} examples and programs compared)"
     for name, (was, now) in results.differences(*said).items():
-        yield f"{name}:\n      was {was.strip()[:300]!r}\n      is  {now.strip()[:300]!r}"
+        yield f"{name}\n      was {was.strip()[:300]!r}"
+        yield f"  is  {now.strip()[:300]!r}"
 
 
 def disagreeing(failed: dict[str, str]) -> Iterator[str]:
@@ -290,12 +292,21 @@ def measure(version: str) -> None:
     with step("results"):
         results_of = list(changed_results(before, version)) if at else []
     print(f"\n# What is left to judge of flax {version} ({release.date})")
-    left("Names", changed_names(before, version), "a NEW one is built in a file of _nnx,"
-         " or has a row in namespace.toml that says why it cannot be")  # fmt: skip
-    left("Results that changed", iter(results_of), "each a behaviour with its probe, or"
-         " a note in its rule")  # fmt: skip
-    left("Tests that fail", disagreeing(failed), "a probe (test_behaviours) that fails"
-         " ends an interval; the contract asks for a file in revisions/")  # fmt: skip
+    left(
+        "Names",
+        changed_names(before, version),
+        "a NEW one is built in a file of _nnx, or a row of namespace.toml says why not",
+    )
+    left(
+        "Results that changed",
+        iter(results_of),
+        "each is a behaviour with a probe, or no promise of Flax's",
+    )
+    left(
+        "Tests that fail",
+        disagreeing(failed),
+        "a probe of test_behaviours ends an interval; the contract, a file in revisions",
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -3,8 +3,8 @@
     python tools/results.py examples OUT         # of the installed Flax, as sources
     python tools/results.py run EXAMPLES OUT     # what they print on the installed Flax
 
-``nox -s release`` collects the examples of a new release, runs them on it and on the one
-before, beside the same jax where that is possible, and compares. Programs are the
+``nox -s release`` collects the examples of a new release, runs them on it and on the
+one before, beside the same jax where that is possible, and compares. Programs are the
 functions of this file in ``PROGRAMS``: short, with weights that no initializer decides,
 and told by the paths, types, shapes and values of what they leave behind.
 """
@@ -31,7 +31,7 @@ def _nnx() -> Any:
 
 
 def examples() -> dict[str, list[str]]:
-    """The examples in the docstrings of public names, by name, statement by statement."""
+    """The examples in the docstrings of public names: statements, by name."""
     nnx = _nnx()
     found = {}
     for name in sorted(name for name in dir(nnx) if not name.startswith("_")):
@@ -102,7 +102,8 @@ def told(node: Any) -> list[str]:
 def _is_key(leaf: Any) -> bool:
     import jax
 
-    return jax.numpy.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
+    kind = getattr(leaf, "dtype", None)
+    return bool(jax.numpy.issubdtype(kind, jax.dtypes.prng_key))
 
 
 def _called(make: Callable[[Any], Any], *shape: int) -> list[str]:
@@ -130,12 +131,12 @@ def _trained() -> list[str]:
     model = nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.tanh)
     optimizer = nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param)
 
-    @nnx.jit
-    def step(model: Any, optimizer: Any, x: Any) -> Any:
+    def train(model: Any, optimizer: Any, x: Any) -> Any:
         loss, grads = nnx.value_and_grad(lambda m: (m(x) ** 2).mean())(model)
         optimizer.update(model, grads)
         return loss
 
+    step = nnx.jit(train)
     losses = [f"{float(step(model, optimizer, jnp.ones((4, 2)))):.4g}" for _ in "abc"]
     return [*losses, *told(model), *told(optimizer)]
 
@@ -154,17 +155,13 @@ def _vectorized() -> list[str]:
 
     nnx = _nnx()
 
-    @nnx.split_rngs(splits=3)
-    @nnx.vmap(in_axes=0, out_axes=0)
-    def make(rngs: Any) -> Any:
+    def linear(rngs: Any) -> Any:
         return nnx.Linear(2, 2, rngs=rngs)
 
+    make = nnx.split_rngs(splits=3)(nnx.vmap(in_axes=0, out_axes=0)(linear))
     models = make(nnx.Rngs(0))
-
-    @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
-    def apply(x: Any, model: Any) -> Any:
-        return model(x)
-
+    over = nnx.scan(in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
+    apply = over(lambda x, model: model(x))
     return [str(apply(jnp.ones((1, 2)), models).shape), *told(models)]
 
 
