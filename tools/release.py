@@ -305,7 +305,7 @@ def measure(version: str) -> None:
     left(
         "Tests that fail",
         disagreeing(failed),
-        "a probe of test_behaviours ends an interval; the contract: a file in revisions/",
+        "a probe (test_behaviours) ends an interval, the contract asks for a revision",
     )
 
 
