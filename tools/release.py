@@ -149,8 +149,7 @@ def surveyed(python: str, version: str) -> None:
         command = [python, "tools/survey.py", "look", str(NAMES), str(out)]
         subprocess.run(command, check=True, env=environments.source_on_path(), cwd=ROOT)
         found: survey.Found = json.loads(out.read_text())
-    served = [release.version for release in facts.releases()]
-    merged = survey.merge({**known_surveys(), version: found}, served)
+    merged = survey.merge({**known_surveys(), version: found})
     environments.write_atomically(NAMES, survey.dumps(merged) + "\n")
     reload()
 
