@@ -76,9 +76,12 @@ def stub() -> str:
     lines = []
     for path in facts.names():
         name = path[4:]
-        if path.count(".") != 1 or not (facts.name(path).on(newest) or name in places):
+        on_newest = facts.name(path).on(newest)
+        if path.count(".") != 1 or not (on_newest or name in places):
             continue
-        source = f"._nnx.{places[name]}" if name in places else "flax.nnx"
+        # what has no home in NNX is a module of Flax's, or comes from another library
+        ours = name in places and (facts.name(path).home or not on_newest)
+        source = f"._nnx.{places[name]}" if ours else "flax.nnx"
         lines.append(f"from {source} import {name} as {name}\n")
     return _HEAD + "".join(sorted(lines))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,14 @@ import numpy as np
 from .. import functional
 from ..errors import ArgumentTypeError
 from ..revisions import bound, nnx
+
+if TYPE_CHECKING:  # what the self of these methods is
+    from flax.nnx import State as _State
+    from flax.nnx import Variable as _Native
+
+    _Variable = _Native[Any]
+else:
+    _State = _Variable = object
 
 _ABSENT: Any = object()
 
@@ -57,7 +65,7 @@ def metadata_getter(read: Callable[[Any], Any]) -> Callable[..., Any]:
     return get_metadata
 
 
-class Variable:
+class Variable(_Variable):
     """What a Variable of the newest release can do."""
 
     get_value = value_getter(functional.get_value)
@@ -236,7 +244,7 @@ for _name in (
     setattr(Variable, _name, _of_the_array(_name))
 
 
-class State:
+class State(_State):
     """Methods that State had or has on other releases."""
 
     def filter(self, *filters: Any) -> Any:
