@@ -15,6 +15,7 @@ branch that asks for it is dead, and both can be deleted.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 from . import facts
 from .revisions import flax_version, nnx, revision
 
-__all__ = ["Answers", "here", "native", "native_in"]
+__all__ = ["Answers", "here", "native", "native_in", "registry"]
 
 
 class Answers:
@@ -125,6 +126,11 @@ here = Answers(_known(flax_version))
 
 #: The public and private names of ``flax.nnx`` itself, without what ``install()`` adds.
 native: Mapping[str, Any] = MappingProxyType(dict(vars(nnx)))
+
+#: NNX's module with the registry of node types, ``graphlib`` today.
+registry: Any = sys.modules[
+    (nnx.GraphDef if here.split_is_a_method else nnx.split).__module__
+]
 
 
 def native_in(module: str, name: str, default: Any = None) -> Any:

@@ -53,6 +53,11 @@ def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
     return value, False
 
 
+def newest(name: str) -> Any:
+    """What a name stands for: Flax's own object, or ours."""
+    return resolve(name)[0]
+
+
 def _find(name: str, *, replaced: bool) -> Any:
     place = facts.backports().get(name)
     if not replaced or place is None:

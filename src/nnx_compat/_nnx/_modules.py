@@ -112,25 +112,26 @@ def _home(names: tuple[str, ...]) -> ModuleType | None:
 
 
 def _of(*places: str) -> tuple[str, ...]:
-    return tuple(name for name, at in facts.backports().items() if at in places)
+    found = facts.backports().items()
+    return tuple(name for name, at in found if at.partition(".")[0] in places)
 
 
 graphlib = RenamedModule(
-    "graphlib", ("graphlib", "graph", "graph_utils"), _of("graphlib.splitting")
+    "graphlib", ("graphlib", "graph", "graph_utils"), _of("graphlib")
 )
-graph = RenamedModule("graph", ("graph", "graph_utils"), _of("graphlib.splitting"))
+graph = RenamedModule("graph", ("graph", "graph_utils"), _of("graphlib"))
 graph_utils = graphlib
 statelib = RenamedModule("statelib", ("statelib", "state"), _of("statelib"))
 variablelib = RenamedModule("variablelib", ("variablelib", "variables"))
-rnglib = RenamedModule("rnglib", ("rnglib",), _of("rnglib.rngs"))
+rnglib = RenamedModule("rnglib", ("rnglib",), _of("rnglib"))
 pytreelib = RenamedModule("pytreelib", ("pytreelib", "object"), _of("pytreelib"))
 object = RenamedModule("object", ("object",), _of("pytreelib"))
 module = RenamedModule(
     "module",
     ("module",),
-    (*_of("module.view"), "iter_children", "iter_module_children", "iter_modules"),
+    (*_of("module"), "iter_children", "iter_module_children", "iter_modules"),
 )
-helpers = RenamedModule("helpers", ("helpers",), _of("helpers.containers"))
+helpers = RenamedModule("helpers", ("helpers",), _of("helpers"))
 filterlib = RenamedModule("filterlib", ("filterlib",))
 proxy_caller = RenamedModule("proxy_caller", ("proxy_caller",))
 reprlib = RenamedModule("reprlib", ("reprlib",))

@@ -28,13 +28,13 @@ def accepting(name: str, native: Any) -> Any:
     if not missing:
         return native
 
-    follows_setting = any(key in _Stacks.names for key in missing)
+    follows_setting = any(key in _Modes.names for key in missing)
 
     @functools.wraps(native)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or (follows_setting and _stacks.used):
+        if kwargs or (follows_setting and _modes.used):
             for key, parameter in missing.items():
-                if key in kwargs or key in _Stacks.names:
+                if key in kwargs or key in _Modes.names:
                     drop(name, parameter, kwargs.pop(key, None))
         return native(*args, **kwargs)
 
@@ -78,7 +78,7 @@ def drop(name: str, parameter: facts.Parameter, value: Any) -> None:
         RefusedArgumentError: it asks for something else.
     """
     if value is None:
-        value = _stacks.current(parameter.name)
+        value = current_mode(parameter.name)
     neutral = value is None or any(value is v for v in parameter.neutral)
     if not neutral:
         since = facts.name(f"nnx.{name}").parameters[parameter.name][-1].first
@@ -90,65 +90,34 @@ def drop(name: str, parameter: facts.Parameter, value: Any) -> None:
         )
 
 
-class _Stacks(threading.local):
+class _Modes(threading.local):
     """What the settings of this thread are, by the parameter that they stand for."""
 
     names = ("graph", "graph_updates")
 
     def __init__(self) -> None:
         self.used = False
-        self.values: dict[str, list[Any]] = {name: [None] for name in self.names}
-
-    def current(self, name: str) -> Any:
-        """None while nothing was set."""
-        return self.values[name][-1] if name in self.values else None
+        #: None while nothing was set.
+        self.values: dict[str, bool | None] = dict.fromkeys(self.names)
 
 
-_stacks = _Stacks()
+_modes = _Modes()
 
 
-class Setting:
-    """The value of a parameter that a function is not given: for the functions here.
+def current_mode(parameter: str) -> bool | None:
+    """What was set last in this thread for a parameter, or None."""
+    return _modes.values.get(parameter)
 
-    It counts from the statement that makes it; as a context, until its end; as a
-    decorator, while the function runs.
+
+def set_mode(parameter: str, value: bool) -> Callable[[], None]:
+    """Set what a function takes that is not given the parameter, in this thread.
+
+    Returns:
+        What puts back the value that was there.
     """
-
-    parameter = ""
-
-    def __init__(self, value: bool, /) -> None:
-        stack = self._stack()
-        self._before, self._value = stack[-1], value
-        stack[-1] = value
-
-    @classmethod
-    def _stack(cls) -> list[Any]:
-        _stacks.used = True
-        return _stacks.values[cls.parameter]
-
-    @classmethod
-    def current_value(cls) -> bool:
-        """What was set last, or True."""
-        return _stacks.current(cls.parameter) is not False
-
-    def __enter__(self) -> None:
-        self._stack().insert(-1, self._before)
-
-    def __exit__(self, *_: object) -> None:
-        self._stack().pop()
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        self._stack()[-1] = self._before
-
-        @functools.wraps(function)
-        def within(*args: Any, **kwargs: Any) -> Any:
-            self._stack().append(self._value)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._stack().pop()
-
-        return within
+    was = _modes.values[parameter]
+    _modes.used, _modes.values[parameter] = True, value
+    return lambda: _modes.values.update({parameter: was})
 
 
 def _signature(

@@ -6,7 +6,6 @@ A setting that asks for what the release does anyway is taken, any other is refu
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -14,6 +13,7 @@ import flax
 
 from ...errors import RefusedArgumentError
 from ...revisions import flax_version, nnx
+from .._setting import Setting
 
 __all__ = ["use_eager_sharding", "using_eager_sharding", "var_defaults"]
 
@@ -32,38 +32,7 @@ def using_eager_sharding() -> bool:
     return bool(getattr(flax.config, _SHARDING_FLAG, False))
 
 
-class _Setting:
-    """A setting that was just made: a context manager or decorator for the extent.
-
-    Args:
-        change: makes it, and gives a function that puts back what was there.
-    """
-
-    def __init__(self, change: Callable[[], Callable[[], None]]) -> None:
-        self._change = change
-        self._undo = change()
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *exception: object) -> None:
-        self._undo()
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        self._undo()  # as a decorator it holds while the function runs, and only then
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            undo = self._change()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                undo()
-
-        return call
-
-
-class use_eager_sharding(_Setting):
+class use_eager_sharding(Setting):
     """Set whether a Variable with a sharding is sharded as soon as it is made.
 
     Holds from here on; as a context manager or a decorator, for that extent. On the one
@@ -152,7 +121,7 @@ def var_defaults(*, hijax: bool | None = None, ref: bool | None = None) -> Any:
     for name, value in (("hijax", hijax), ("ref", ref)):
         if value is not None and value != current[name]:
             _refuse_default(name, value)
-    return _Setting(lambda: lambda: None)
+    return Setting(lambda: lambda: None)
 
 
 def _using(name: str) -> bool:

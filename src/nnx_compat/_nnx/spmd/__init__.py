@@ -1,0 +1,1 @@
+"""Shardings: of models that are not built, and in metadata of Variables."""
