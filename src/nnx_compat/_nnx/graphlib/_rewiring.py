@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 
 from ... import functional
-from ..._release import here
 from ...functional import Path
-from ...revisions import nnx
-from ._walk import children, is_graph_node, is_node, put
+from ._walk import OBJECT, children, is_graph_node, is_node, put
 
 if TYPE_CHECKING:
     from flax.nnx import Variable
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
 Change = Callable[[Path, "Variable[Any] | jax.Array"], object]
 
 _N = TypeVar("_N")
-
-#: What has its children among its attributes: at first a Module, later its base.
-_OBJECT: type = nnx.Module if here.only_modules_are_nodes else nnx.Module.__mro__[1]
 
 
 def same(path: Path, leaf: _N) -> _N:
@@ -96,7 +91,7 @@ class _Rewiring:
 
 def _shell(node: Any) -> Any:
     """A list, dict or object like this one, whose children are still the same."""
-    if not isinstance(node, _OBJECT):
+    if not isinstance(node, OBJECT):
         return copy.copy(node)  # a list or dict, or what somebody made a node
     made = object.__new__(type(node))
     vars(made).update(vars(node))
@@ -108,7 +103,7 @@ def _shell(node: Any) -> Any:
 
 def _store(node: Any, key: Any, value: Any) -> None:
     """Past ``__setattr__``, which unwraps on some releases and checks on others."""
-    if isinstance(node, _OBJECT) and str(key) in vars(node):  # an int in a List
+    if isinstance(node, OBJECT) and str(key) in vars(node):  # an int in a List
         vars(node)[str(key)] = value
     else:
         put(node, key, value)

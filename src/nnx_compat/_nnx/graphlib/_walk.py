@@ -14,6 +14,11 @@ from ... import functional
 from ..._release import here, registry
 from ...errors import NodeTypeError
 from ...functional import Path
+from ...revisions import nnx
+
+#: What the objects of NNX derive from, whose attributes are their children. At first
+#: that is a Module; a Rngs is none there, but a static value that counts.
+OBJECT: type = nnx.Module if here.only_modules_are_nodes else nnx.Module.__mro__[1]
 
 
 def is_graph_node(value: object) -> bool:

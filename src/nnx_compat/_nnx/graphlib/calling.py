@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from .. import newest
 
 if TYPE_CHECKING:
     from flax.nnx import GraphDef, State
+    from typing_extensions import Unpack
 
 __all__ = ["call"]
 
-_Pure: TypeAlias = "tuple[GraphDef[Any], State]"
 
-#: From a node, or from something in it, to an element or attribute of it.
-Reach: TypeAlias = Callable[[Any], Any]
-
-
-def call(graphdef_state: _Pure, /) -> Any:
+def call(graphdef_state: tuple[GraphDef[Any], State], /) -> Call:
     """A proxy of the node behind a ``(graphdef, state)`` pair, for pure functions.
 
     Calling it, or what indexing and attributes reach, runs that method on a fresh node
@@ -32,20 +28,35 @@ def call(graphdef_state: _Pure, /) -> Any:
         >>> y.shape
         (3,)
     """
-    return _Call(graphdef_state, ())
+    return Call(graphdef_state)
 
 
-class _Call:
-    def __init__(self, pure: _Pure, reach: tuple[Reach, ...]) -> None:
+class Call:
+    """A node to be put together, and what of it is to be called.
+
+    Args:
+        pure: a graphdef and states.
+        reach: the steps from the node to what is called.
+    """
+
+    def __init__(
+        self,
+        pure: tuple[GraphDef[Any], Unpack[tuple[State, ...]]],
+        reach: tuple[Callable[[Any], Any], ...] = (),
+    ) -> None:
         self._pure, self._reach = pure, reach
 
-    def __getattr__(self, name: str) -> _Call:
-        return _Call(self._pure, (*self._reach, operator.attrgetter(name)))
+    def __getattr__(self, name: str) -> Call:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Call(self._pure, (*self._reach, operator.attrgetter(name)))
 
-    def __getitem__(self, key: Hashable) -> _Call:
-        return _Call(self._pure, (*self._reach, operator.itemgetter(key)))
+    def __getitem__(self, key: Hashable) -> Call:
+        return Call(self._pure, (*self._reach, operator.itemgetter(key)))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, _Pure]:
+    def __call__(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[Any, tuple[GraphDef[Any], State]]:
         node = method = newest("merge")(*self._pure)
         for get in self._reach:
             method = get(method)

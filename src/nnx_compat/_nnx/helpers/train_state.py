@@ -5,21 +5,26 @@ There it was an NNX Pytree of another layout, without ``create`` and ``opt_state
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import jax
 import jax.numpy as jnp
 import optax  # type: ignore[import-not-found]
 from flax import struct
 
 from ...errors import ArgumentTypeError
-from ...functional import merge, split
 from ...revisions import nnx
+from ..graphlib.calling import Call
+
+if TYPE_CHECKING:
+    from flax.nnx import GraphDef, State
 
 __all__ = ["TrainState"]
 
+_N = TypeVar("_N")
 
-class TrainState(struct.PyTreeNode):  # type: ignore[misc]
+
+class TrainState(Generic[_N], struct.PyTreeNode):  # type: ignore[misc]
     """Parameters, optimizer and step as one pytree, for ``jax.jit`` without NNX.
 
     Add fields by subclassing.
@@ -41,16 +46,22 @@ class TrainState(struct.PyTreeNode):  # type: ignore[misc]
         1
     """
 
-    graphdef: Any
-    params: Any
-    opt_state: Any
-    step: Any
-    tx: Any = struct.field(pytree_node=False)
+    graphdef: GraphDef[_N]
+    params: State
+    opt_state: optax.OptState
+    step: jax.Array
+    tx: optax.GradientTransformation = struct.field(pytree_node=False)
 
     @classmethod
     def create(
-        cls, graphdef: Any, *, params: Any, tx: Any, step: int = 0, **kwargs: Any
-    ) -> Any:
+        cls,
+        graphdef: GraphDef[_N],
+        *,
+        params: State,
+        tx: optax.GradientTransformation,
+        step: int = 0,
+        **kwargs: Any,
+    ) -> TrainState[_N]:
         """Start to train: ``opt_state`` is that of ``tx.init(params)``."""
         return cls(
             graphdef=graphdef,
@@ -61,7 +72,7 @@ class TrainState(struct.PyTreeNode):  # type: ignore[misc]
             **kwargs,
         )
 
-    def apply(self, state: Any, *states: Any) -> Any:
+    def apply(self, state: State | str, *states: State | str) -> Call:
         """The model with these states, to be called, or a method of it.
 
         Args:
@@ -81,9 +92,9 @@ class TrainState(struct.PyTreeNode):  # type: ignore[misc]
                     f"apply needs States and was given a {type(one).__name__}",
                     instead="state.apply('params')(x)",
                 )
-        return _Apply(self.graphdef, given, lambda model: model)
+        return Call((self.graphdef, *given))
 
-    def apply_gradients(self, grads: Any, **kwargs: Any) -> Any:
+    def apply_gradients(self, grads: State, **kwargs: Any) -> TrainState[_N]:
         """A new ``TrainState`` after one update; ``kwargs`` replace further fields."""
         updates, opt_state = self.tx.update(grads, self.opt_state, self.params)
         return self.replace(
@@ -92,28 +103,3 @@ class TrainState(struct.PyTreeNode):  # type: ignore[misc]
             step=self.step + 1,
             **kwargs,
         )
-
-
-class _Apply:
-    """A model to be made, and what of it is to be called."""
-
-    def __init__(
-        self, graphdef: Any, states: list[Any], reach: Callable[[Any], Any]
-    ) -> None:
-        self._made = graphdef, states, reach
-
-    def __getattr__(self, name: str) -> _Apply:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        graphdef, states, reach = self._made
-        return _Apply(graphdef, states, lambda model: getattr(reach(model), name))
-
-    def __getitem__(self, key: Any) -> _Apply:
-        graphdef, states, reach = self._made
-        return _Apply(graphdef, states, lambda model: reach(model)[key])
-
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any, Any]]:
-        graphdef, states, reach = self._made
-        model = merge(graphdef, *states)
-        result = reach(model)(*args, **kwargs)
-        return result, split(model)
