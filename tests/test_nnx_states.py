@@ -9,7 +9,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, nnx
-from nnx_compat._nnx import statelib as states
+from nnx_compat._nnx.statelib import flat_state, parts, pure_dict
 
 
 class Model(nnx.Module):
@@ -94,12 +94,12 @@ def test_a_flat_state_sorts_what_it_is_given_or_not():
 
 
 def test_the_flat_state_built_here_is_like_flax_s_own(state):
-    ours = states._FlatState(nc.to_flat_state(state).items(), sort=True)
+    ours = flat_state.OurFlatState(nc.to_flat_state(state).items(), sort=True)
     native = nnx.to_flat_state(state)
     assert ours.paths == tuple(native.paths)
     assert all(a is b for a, b in zip(ours.leaves, native.leaves, strict=True))
     stats, rest = ours.split(nnx.BatchStat, ...)
-    assert states._FlatState.merge(stats, rest).paths == ours.paths
+    assert flat_state.OurFlatState.merge(stats, rest).paths == ours.paths
     assert ours[1:3].paths == PATHS[1:3]
 
 
@@ -181,14 +181,14 @@ def test_map_state_puts_what_the_function_gives(state):
 
 def test_a_difference_has_the_paths_that_the_other_lacks(state):
     stats, params = nnx.split_state(state, nnx.BatchStat, ...)
-    found = nc.to_flat_state(states.diff(state, params))
+    found = nc.to_flat_state(parts.diff(state, params))
     assert found.keys() == nc.to_flat_state(stats).keys()
-    assert not nc.to_flat_state(states.diff(stats, state))
+    assert not nc.to_flat_state(parts.diff(stats, state))
 
 
 def test_what_is_no_state_is_an_error_that_says_what_to_write():
-    for function in (states.to_flat_state, states.to_pure_dict):
+    for function in (flat_state.to_flat_state, pure_dict.to_pure_dict):
         with pytest.raises(errors.VariableTypeError, match="needs a State"):
             function({"a": 1})
     with pytest.raises(errors.ArgumentTypeError, match="nested dict"):
-        states.replace_by_pure_dict(nnx.State({}), 3)
+        pure_dict.replace_by_pure_dict(nnx.State({}), 3)

@@ -9,9 +9,13 @@ anew for each.
 
 from __future__ import annotations
 
-from typing import Any as Value
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING
 
 from ..functional import Path, Predicate, predicate
+
+if TYPE_CHECKING:
+    from ..functional import Filter as FilterLike
 
 __all__ = [
     "All",
@@ -25,7 +29,7 @@ __all__ = [
 ]
 
 
-def parts(path: Value) -> Path:
+def parts(path: Path | str) -> Path:
     """The keys of a path; on the first releases NNX joins them with slashes.
 
     Args:
@@ -39,7 +43,7 @@ def parts(path: Value) -> Path:
 class Filter:
     """What all filters here have in common: equality by what they were made of."""
 
-    _made_of: tuple[Value, ...] = ()
+    _made_of: tuple[Hashable, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._made_of == vars(other)["_made_of"]
@@ -63,7 +67,7 @@ class Everything(Filter):
     def __init__(self) -> None:
         self._made_of = ()
 
-    def __call__(self, path: Value, leaf: Value) -> bool:
+    def __call__(self, path: Path | str, leaf: object) -> bool:
         return True
 
 
@@ -79,7 +83,7 @@ class Nothing(Filter):
     def __init__(self) -> None:
         self._made_of = ()
 
-    def __call__(self, path: Value, leaf: Value) -> bool:
+    def __call__(self, path: Path | str, leaf: object) -> bool:
         return False
 
 
@@ -102,7 +106,7 @@ class OfType(Filter):
         self.type = type
         self._made_of = (type,)
 
-    def __call__(self, path: Value, leaf: Value) -> bool:
+    def __call__(self, path: Path | str, leaf: object) -> bool:
         return isinstance(leaf, self.type) or predicate(self.type)(parts(path), leaf)
 
 
@@ -124,7 +128,7 @@ class WithTag(Filter):
         self.tag = tag
         self._made_of = (tag,)
 
-    def __call__(self, path: Value, leaf: Value) -> bool:
+    def __call__(self, path: Path | str, leaf: object) -> bool:
         # a Variable may look in its value for what it lacks: an array has no tag
         return bool(getattr(leaf, "tag", None) == self.tag)
 
@@ -145,12 +149,12 @@ class PathContains(Filter):
         True
     """
 
-    def __init__(self, key: Value, exact: bool = True) -> None:
+    def __init__(self, key: str | int, exact: bool = True) -> None:
         self.key = key
         self.exact = exact
         self._made_of = (key, exact)
 
-    def __call__(self, path: Value, leaf: Value) -> bool:
+    def __call__(self, path: Path | str, leaf: object) -> bool:
         keys = parts(path)
         if self.exact:
             return self.key in keys
@@ -161,9 +165,15 @@ class PathContains(Filter):
 
 
 class _Combined(Filter):
-    def __init__(self, *filters: Value) -> None:
+    _of: Callable[[Iterable[bool]], bool]
+
+    def __init__(self, *filters: FilterLike) -> None:
         self.predicates = tuple(map(to_predicate, filters))
         self._made_of = self.predicates
+
+    def __call__(self, path: Path | str, leaf: object) -> bool:
+        keys = parts(path)
+        return self._of(selects(keys, leaf) for selects in self.predicates)
 
 
 class Any(_Combined):
@@ -179,9 +189,7 @@ class Any(_Combined):
         (True, False)
     """
 
-    def __call__(self, path: Value, leaf: Value) -> bool:
-        keys = parts(path)
-        return any(selects(keys, leaf) for selects in self.predicates)
+    _of = staticmethod(any)
 
 
 class All(_Combined):
@@ -197,9 +205,7 @@ class All(_Combined):
         (True, False)
     """
 
-    def __call__(self, path: Value, leaf: Value) -> bool:
-        keys = parts(path)
-        return all(selects(keys, leaf) for selects in self.predicates)
+    _of = staticmethod(all)
 
 
 class Not(Filter):
@@ -214,15 +220,15 @@ class Not(Filter):
         True
     """
 
-    def __init__(self, collection_filter: Value, /) -> None:
+    def __init__(self, collection_filter: FilterLike, /) -> None:
         self.predicate = to_predicate(collection_filter)
         self._made_of = (self.predicate,)
 
-    def __call__(self, path: Value, leaf: Value) -> bool:
+    def __call__(self, path: Path | str, leaf: object) -> bool:
         return not self.predicate(parts(path), leaf)
 
 
-def to_predicate(wanted: Value) -> Predicate:
+def to_predicate(wanted: FilterLike) -> Predicate:
     """The object to call for a filter of any kind.
 
     Raises:
