@@ -53,7 +53,9 @@ def rewired(
         >>> made["a"] is other
         True
     """
-    return _Rewiring(change, {} if standing is None else standing).of(node, ())
+    standing = {} if standing is None else standing
+    made: _N = _Rewiring(change, standing).of(node, ())
+    return made
 
 
 class _Rewiring:

@@ -60,8 +60,8 @@ def clone(
             instead="clone(node, arrays=True)",
         )
     if by_tree:
-        copied = native["clone"](node, variables, graph=False)
-        return jax.tree_util.tree_map(jnp.copy, copied) if arrays else copied
+        made: _N = native["clone"](node, variables, graph=False)
+        return jax.tree_util.tree_map(jnp.copy, made) if arrays else made
     if not variables:
         return rewired(node)
     if not is_node(node):

@@ -36,6 +36,9 @@ def merge_context(
         ...     print(3)
         3
     """
-    if inner is None or not here.merge_context_takes_inner:
-        return nnx.merge_context(ctxtag=ctxtag)
-    return nnx.merge_context(ctxtag=ctxtag, inner=inner)
+    options = {"inner": inner} if here.merge_context_takes_inner else {}
+    if inner is None:
+        options = {}
+    context: AbstractContextManager[MergeContext]
+    context = nnx.merge_context(ctxtag=ctxtag, **options)
+    return context

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..._release import here, registry
 from .._parameters import check
@@ -16,6 +17,9 @@ __all__ = ["flatten", "unflatten"]
 
 _N = TypeVar("_N")
 
+#: A graphdef with the leaves of a node, by path or as a list.
+Flat: TypeAlias = "tuple[GraphDef[_N], FlatState[Any] | list[Any]]"
+
 
 def flatten(
     node: _N,
@@ -25,7 +29,7 @@ def flatten(
     ref_index: RefMap | None = None,
     ref_outer_index: RefMap | None = None,
     graph: bool | None = None,
-) -> tuple[GraphDef[_N], FlatState[Any] | list[Any]]:
+) -> Flat[_N]:
     """The graphdef and the leaves of a node, by path or as a list.
 
     Args:
@@ -45,7 +49,7 @@ def flatten(
         2
     """
     check("flatten", graph=graph)
-    flat = functools.partial(
+    flat: Callable[..., Flat[_N]] = functools.partial(
         registry.flatten,
         with_paths=with_paths,
         ref_index=ref_index,
@@ -87,7 +91,7 @@ def unflatten(
         3
     """
     check("unflatten", recreate_variables=recreate_variables)
-    node = functools.partial(
+    node: Callable[..., _N] = functools.partial(
         registry.unflatten,
         graphdef,
         state,

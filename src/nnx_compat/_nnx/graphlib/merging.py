@@ -56,21 +56,22 @@ def merge(
     graphdef, plain = _unpacked(graphdef_or_graphstate, states)
     if not recreate_variables:
         _check_variables(plain)
-    if here.merge_takes_copy:
-        return nnx.merge(graphdef, *plain, copy=copy)
     if not here.merge_takes_dicts:
         plain = tuple(_typed_state(graphdef, part) for part in plain)
     if here.split_is_a_method:
         return bound.merge(graphdef, plain)
-    return nnx.merge(graphdef, *plain)
+    options = {"copy": copy} if here.merge_takes_copy else {}
+    node: _N = nnx.merge(graphdef, *plain, **options)
+    return node
 
 
-def _typed_state(graphdef: GraphDef[_N], part: Part) -> Part:
+def _typed_state(graphdef: GraphDef[_N], part: Any) -> State:
     """A State in which bare values are in Variables of the graphdef's types."""
     mapping = part.raw_mapping if isinstance(part, nnx.State) else part
-    if not isinstance(mapping, Mapping):
-        return part
-    return nnx.State(_typed(getattr(graphdef, "nodedef", graphdef), mapping))
+    if isinstance(mapping, Mapping):
+        part = nnx.State(_typed(getattr(graphdef, "nodedef", graphdef), mapping))
+    state: State = part
+    return state
 
 
 def _typed(nodedef: Any, mapping: Mapping[Hashable, Any]) -> dict[Hashable, object]:
@@ -101,9 +102,10 @@ def _in_variable(nodedef: Any, key: Hashable, value: object) -> object:
 
 def _unpacked(
     first: GraphDef[_N] | GraphState[_N], states: tuple[Part, ...]
-) -> tuple[GraphDef[_N], tuple[Part, ...]]:
+) -> tuple[GraphDef[_N], tuple[Any, ...]]:
     """The graphdef and the plain states."""
     if isinstance(first, GraphState):
+        parts = [first]
         for other in states:
             if not isinstance(other, GraphState):
                 raise ArgumentValueError(
@@ -117,7 +119,8 @@ def _unpacked(
                     "GraphStates of different models",
                     instead="the GraphStates that one call of unpack returned",
                 )
-        return first._graphdef, tuple(s._state for s in (first, *states))
+            parts.append(other)
+        return first._graphdef, tuple(part._state for part in parts)
     if not states:
         raise ArgumentTypeError(
             "merge() missing 1 required positional argument: 'state', it was given a "
@@ -127,7 +130,7 @@ def _unpacked(
     return first, states
 
 
-def _check_variables(states: tuple[Part, ...]) -> None:
+def _check_variables(states: tuple[Any, ...]) -> None:
     for part in states:
         leaves = jax.tree_util.tree_leaves(part, is_leaf=functional.is_variable)
         if not all(functional.is_variable(leaf) for leaf in leaves):

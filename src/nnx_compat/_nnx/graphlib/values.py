@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import jax
 
@@ -14,6 +14,8 @@ from ._rewiring import rewired
 from ._walk import is_graph_node
 
 if TYPE_CHECKING:
+    from flax.nnx import State
+
     from ...functional import Filter
 
 __all__ = ["as_pure", "pure", "vars_as", "with_vars"]
@@ -93,7 +95,7 @@ def _is_replaced(value: object) -> bool:
     return functional.is_variable(value) or _is_full(value)
 
 
-def _is_full(value: object) -> bool:
+def _is_full(value: object) -> TypeGuard[State]:
     """Whether it is a State that can hold Variables only, as on the first releases."""
     return here.split_is_a_method and isinstance(value, nnx.State)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..._release import native
 from ...errors import ArgumentTypeError
@@ -16,15 +16,15 @@ __all__ = ["Dict"]
 _T = TypeVar("_T")
 
 _native: type | None = native.get("Dict")
+_bases = bases(MutableMapping, _native)
+_Metaclass: Any = standing_in_for(_native)
 
 #: What is not an element: what NNX keeps for itself on a Module, and what Python keeps
 #: on an object that is made by ``Dict[int](...)``.
 _INTERNAL = frozenset({*vars(nnx.Module()), "__orig_class__"})
 
 
-class Dict(  # type: ignore[misc]
-    *bases(MutableMapping, _native), Generic[_T], metaclass=standing_in_for(_native)
-):
+class Dict(*_bases, Generic[_T], metaclass=_Metaclass):  # type: ignore[misc, metaclass]
     """A Module that is a dict with names as keys; ``d["a"]`` is ``d.a``.
 
     Where reading an attribute unwraps a Variable, at the very first, ``d.a`` is the

@@ -7,7 +7,7 @@ what the methods ``_graph_node_*`` are for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableSequence
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from ..._release import here, native
 from ...errors import ArgumentTypeError, ArgumentValueError
@@ -24,13 +24,14 @@ _T = TypeVar("_T")
 #: this file.
 _native: type | None = None if here.list_can_grow else native.get("List")
 
+_bases = bases(MutableSequence, _native)
+_Metaclass: Any = standing_in_for(_native)
+
 #: Marks an attribute as data, on the releases that know a mark but no ``List``.
 _marked = native.get("data", lambda value: value)
 
 
-class List(  # type: ignore[misc]
-    *bases(MutableSequence, _native), Generic[_T], metaclass=standing_in_for(_native)
-):
+class List(*_bases, Generic[_T], metaclass=_Metaclass):  # type: ignore[misc, metaclass]
     """A Module that is a list: of Modules, Variables, arrays and static values.
 
     On the first releases the keys of a state are strings everywhere, those of a List
@@ -97,7 +98,7 @@ class List(  # type: ignore[misc]
                 )
             elements[index] = new
         else:
-            elements[self._position(index)] = value
+            elements[self._position(index)] = cast("_T", value)
         self._replace(elements)
 
     def __delitem__(self, index: int | slice) -> None:
@@ -189,6 +190,9 @@ class List(  # type: ignore[misc]
 
 def _flattened(module: Any) -> tuple[list[tuple[Entry, Any]], Any]:
     """As Flax flattens a Module: the same by the two names that it has had."""
+    found: tuple[list[tuple[Entry, Any]], Any]
     if here.data_names == "_object__nodes":
-        return nnx.Module._object__flatten_with_paths(module)
-    return nnx.Module._pytree__flatten_with_paths(module)
+        found = nnx.Module._object__flatten_with_paths(module)
+    else:
+        found = nnx.Module._pytree__flatten_with_paths(module)
+    return found

@@ -16,14 +16,14 @@ __all__ = ["Sequence", "Sequential"]
 
 #: Flax's own; the first was an ``nnx.List``, which none is today.
 _native: type | None = None if here.sequential_is_a_list else native.get("Sequential")
+_bases = bases(Iterable, _native)
+_Metaclass: Any = standing_in_for(_native)
 
 #: The newest List: Flax's, or ours.
 _list: Any = native["List"] if here.list_can_grow else List
 
 
-class Sequential(  # type: ignore[misc]
-    *bases(Iterable, _native), metaclass=standing_in_for(_native)
-):
+class Sequential(*_bases, metaclass=_Metaclass):  # type: ignore[misc, metaclass]
     """A Module that calls others, or any callables, one after the other.
 
     What one returns is the argument of the next: a tuple its arguments, a dict its

@@ -97,9 +97,10 @@ class TrainState(Generic[_N], struct.PyTreeNode):  # type: ignore[misc]
     def apply_gradients(self, grads: State, **kwargs: Any) -> TrainState[_N]:
         """A new ``TrainState`` after one update; ``kwargs`` replace further fields."""
         updates, opt_state = self.tx.update(grads, self.opt_state, self.params)
-        return self.replace(
+        new: TrainState[_N] = self.replace(
             params=optax.apply_updates(self.params, updates),
             opt_state=opt_state,
             step=self.step + 1,
             **kwargs,
         )
+        return new

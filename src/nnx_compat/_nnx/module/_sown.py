@@ -92,7 +92,7 @@ def sowing_methods(
 
 
 #: One class for each, so that a compiled function is found again.
-_SOWING: dict[tuple[type, type], type] = {}
+_SOWING: dict[tuple[type[Module], type[Variable[Any]]], type[Module]] = {}
 
 
 def _sowing(kind: type[Module], variable_type: type[Variable[Any]]) -> type[Module]:
@@ -103,7 +103,8 @@ def _sowing(kind: type[Module], variable_type: type[Variable[Any]]) -> type[Modu
             for name, method in vars(kind).items()
             if callable(method) and (name == "__call__" or not name.startswith("_"))
         }
-        made = type(kind)(kind.__name__, (kind,), methods)
+        metaclass: Any = type(kind)
+        made: type[Module] = metaclass(kind.__name__, (kind,), methods)
         _SOWING[kind, variable_type] = made
     return _SOWING[kind, variable_type]
 

@@ -12,13 +12,13 @@ from ...revisions import nnx
 from ._sown import Sown, sowing_methods
 
 if TYPE_CHECKING:
-    from flax.nnx import Module, State, Variable
+    from flax.nnx import State, Variable
 
 __all__ = ["capture"]
 
 
 def capture(
-    fn: Module | Callable[..., Any] | type[Variable[Any]],
+    fn: Callable[..., Any] | type[Variable[Any]],
     *var_types: type[Variable[Any]],
     init: State | None = None,
     method_outputs: type[Variable[Any]] | None = None,
@@ -63,7 +63,7 @@ def capture(
 
 def _capturing(
     var_types: tuple[type[Variable[Any]], ...],
-    fn: Module | Callable[..., Any],
+    fn: Callable[..., Any],
     *,
     init: State | None = None,
     method_outputs: type[Variable[Any]] | None = None,

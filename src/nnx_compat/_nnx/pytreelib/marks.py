@@ -48,11 +48,13 @@ def data(value: _A = _MISSING, /, **options: Any) -> _A:
         [('layers', 0, 'bias'), ('layers', 0, 'kernel')]
     """
     if value is _MISSING:
-        return field("data", options, static=False)
+        made: _A = field("data", options, static=False)
+        return made
     _check_alone("data", options)
     if "data" in native:
-        return native["data"](value)
-    check_data("nnx.data", value)
+        value = native["data"](value)
+    else:
+        check_data("nnx.data", value)
     return value
 
 
@@ -81,10 +83,13 @@ def static(value: _A = _MISSING, /, **options: Any) -> _A:
         (0, 1)
     """
     if value is _MISSING:
-        return field("static", options, static=True)
+        made: _A = field("static", options, static=True)
+        return made
     _check_alone("static", options)
     check_static("nnx.static", value)
-    return native["static"](value) if here.static_marks_values else value
+    if here.static_marks_values:
+        value = native["static"](value)
+    return value
 
 
 def _check_alone(mark: str, options: Mapping[str, Any]) -> None:

@@ -73,9 +73,10 @@ def path_entry(key: Key) -> Entry:
     return jax.tree_util.GetAttrKey(key)
 
 
-class _Pytree(  # type: ignore[misc]
-    JaxPytree, OBJECT, metaclass=standing_in_for(OBJECT, type(nnx.Module))
-):
+_Metaclass: Any = standing_in_for(OBJECT, type(nnx.Module))
+
+
+class _Pytree(JaxPytree, OBJECT, metaclass=_Metaclass):  # type: ignore[misc, metaclass]
     """The base class of NNX's objects, and a pytree of jax where Variables are such.
 
     On older releases it is a leaf of jax, as a Module still is on the first of those

@@ -113,9 +113,9 @@ class OurFlatState(Sequence[tuple[Path, _T]]):
         filters: tuple[Filter, ...],
     ) -> Parts[_T]:
         found = part(self.to_nested_state(), *filters)
-        if len(filters) == 1:
-            return to_flat_state(found)
-        return tuple(map(to_flat_state, found))
+        if isinstance(found, tuple):
+            return tuple(map(to_flat_state, found))
+        return to_flat_state(found)
 
     @staticmethod
     def merge(

@@ -99,8 +99,10 @@ def merge_state(state: Part, /, *states: Part, cls: type[State] = nnx.State) -> 
     """
     if not states and isinstance(state, cls):
         return state
-    parts = [nnx.State(p) if type(p) is dict else p for p in (state, *states)]
-    made = functional.merge_state(*parts)
+    parts = (state, *states)
+    made = functional.merge_state(
+        *(nnx.State(part) if isinstance(part, dict) else part for part in parts)
+    )
     return made if cls is nnx.State else cls(made.raw_mapping)
 
 

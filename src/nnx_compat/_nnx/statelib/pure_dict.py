@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ... import functional
 from ...errors import ArgumentTypeError, ArgumentValueError
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from flax.nnx import State
 
 __all__ = ["replace_by_pure_dict", "restore_int_paths", "to_pure_dict"]
+
+Key: TypeAlias = "str | int"
 
 
 def to_pure_dict(
@@ -41,7 +43,7 @@ def to_pure_dict(
     return pure
 
 
-def restore_int_paths(pure_dict: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+def restore_int_paths(pure_dict: Mapping[Key, Any]) -> dict[Key, Any]:
     """The same nested dict with ints for keys that are digits.
 
     A checkpoint stores the indices of lists as strings; this turns them back. Keys that
@@ -61,9 +63,9 @@ def restore_int_paths(pure_dict: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
     }
 
 
-def _as_int(key: Hashable) -> Hashable:
+def _as_int(key: Key) -> Key:
     try:
-        return int(key)  # type: ignore[call-overload]
+        return int(key)
     except ValueError:
         return key
 
