@@ -350,6 +350,22 @@ def test_the_first_sequence_is_kept_with_a_warning():
     assert len(jax.tree_util.tree_leaves(nc.state(model))) == 4
 
 
+# -- as annotations ---------------------------------------------------------------
+
+
+def test_containers_take_the_type_of_their_elements_at_run_time():
+    class Layers(nnx.List[nnx.Linear]):
+        pass
+
+    (layer,) = linears(1)
+    layers = Layers([layer])
+    assert isinstance(layers, nnx.List) and list(layers) == [layer]
+    assert set(nc.to_flat_state(nc.state(layers))) == {(0, "bias"), (0, "kernel")}
+    assert nnx.List[nnx.Linear]([layer])[0] is layer
+    assert nnx.Dict[nnx.Linear](a=layer)["a"] is layer
+    assert nnx.TrainState[nnx.Linear] is not None
+
+
 # -- both namespaces ----------------------------------------------------------------
 
 

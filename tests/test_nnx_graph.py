@@ -9,6 +9,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, facts, nnx
+from nnx_compat._nnx.graphlib._rewiring import rewired
 from nnx_compat.revisions import nnx as native
 
 
@@ -306,6 +307,38 @@ def test_as_pure_leaves_the_values(rngs):
     pure = nnx.as_pure(nnx.state(model))
     assert pure["kernel"] is nc.get_value(kernel(model))
     assert nnx.as_pure([1, {"a": nnx.Param(2)}]) == [1, {"a": 2}]
+
+
+def test_a_node_is_rewired_around_what_stays(block):
+    other = nnx.Linear(2, 2, rngs=nnx.Rngs(1))
+    tree = {"block": block, "same": (1, 2), "pair": (block.a, block.b)}
+    made = rewired(tree, standing={id(block.a): other})
+    assert made["block"].a is other and made["pair"][0] is other
+    assert made["block"].b is made["pair"][1] is not block.b
+    assert made["same"] is tree["same"] and tree["block"].a is not other
+    mine = nc.variables(block)
+    assert nc.variables(made["block"])["b", "kernel"] is mine["b", "kernel"]
+
+
+def test_nodes_that_share_are_rewired_together(block):
+    known = {}
+    one, other = (rewired([block], standing=known) for _ in range(2))
+    assert one is not other and one[0] is other[0] is not block
+
+
+def test_a_node_in_a_cycle_is_rewired_once(block):
+    block.a.parent = block
+    made = rewired(block)
+    assert made.a.parent is made is not block
+
+
+def test_a_rewired_node_can_be_changed_inside_a_transform(block):
+    def count(x):
+        made = rewired(block)
+        made.n = x
+        return made.n
+
+    assert jax.jit(count)(2) == 2
 
 
 # -- flat form, transforms ----------------------------------------------------------

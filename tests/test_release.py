@@ -204,7 +204,6 @@ STILL = (
     "_install",
     "_nnx/nn", "_nnx/training",
     "_nnx/transforms",
-    "_nnx/graphlib", "_nnx/module", "_nnx/helpers", "_nnx/pytreelib.py", "_nnx/statelib.py",
     "_nnx/_attributes.py",
     "_nnx/rnglib", "_nnx/variablelib", "_nnx/_modules.py", "_nnx/_parameters.py",
     "auditing", "doctor.py", "pytest_plugin.py", "functional", "functional.py", "pure",

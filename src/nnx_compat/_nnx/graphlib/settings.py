@@ -11,7 +11,19 @@ from .._setting import Setting
 __all__ = ["set_graph_mode", "set_graph_updates"]
 
 
-class set_graph_mode(Setting):
+class _Mode(Setting):
+    _parameter: str
+
+    def __init__(self, value: bool, /) -> None:
+        super().__init__(lambda: set_mode(self._parameter, value))
+
+    @classmethod
+    def current_value(cls) -> bool:
+        """What was set last, or True."""
+        return current_mode(cls._parameter) is not False
+
+
+class set_graph_mode(_Mode):
     """Graph mode, which is all there is: a statement, a context or a decorator.
 
     Args:
@@ -29,6 +41,8 @@ class set_graph_mode(Setting):
         True
     """
 
+    _parameter = "graph"
+
     def __init__(self, value: bool, /) -> None:
         if value is False and here.clone_takes_graph:
             raise RefusedArgumentError(
@@ -36,15 +50,10 @@ class set_graph_mode(Setting):
                 "mode by argument only",
                 instead="graph=False for each function",
             )
-        super().__init__(lambda: set_mode("graph", value))
-
-    @staticmethod
-    def current_value() -> bool:
-        """What was set last, or True."""
-        return current_mode("graph") is not False
+        super().__init__(value)
 
 
-class set_graph_updates(Setting):
+class set_graph_updates(_Mode):
     """Whether transforms propagate updates, which they always do here.
 
     Args:
@@ -57,10 +66,4 @@ class set_graph_updates(Setting):
         True
     """
 
-    def __init__(self, value: bool, /) -> None:
-        super().__init__(lambda: set_mode("graph_updates", value))
-
-    @staticmethod
-    def current_value() -> bool:
-        """What was set last, or True."""
-        return current_mode("graph_updates") is not False
+    _parameter = "graph_updates"

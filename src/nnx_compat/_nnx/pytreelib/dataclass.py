@@ -23,18 +23,10 @@ _T = TypeVar("_T")
 @overload
 def dataclass(cls: type[_T], /) -> type[_T]: ...
 @overload
-def dataclass(
-    cls: None = None,
-    /,
-    *,
-    init: bool = True,
-    eq: bool = True,
-    order: bool = False,
-    unsafe_hash: bool = False,
-    match_args: bool = True,
-    kw_only: bool = False,
+def dataclass(  # with some of the options that are listed below
+    cls: None = None, /, **options: bool
 ) -> Callable[[type[_T]], type[_T]]: ...
-def dataclass(
+def dataclass(  # type: ignore[misc]
     cls: type[_T] | None = None,
     /,
     *,

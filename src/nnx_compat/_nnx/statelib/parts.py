@@ -3,83 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ... import functional
-from ...functional import Path
+from ...functional import Path, filter_state, split_state
 from ...revisions import bound, nnx
 from .flat_state import flat_leaves
 
 if TYPE_CHECKING:
     from flax.nnx import State
 
-    from ...functional import Filter
-
 __all__ = ["filter_state", "map_state", "merge_state", "split_state"]
 
 #: A State, or the dict inside of one.
 Part: TypeAlias = "State | dict[Hashable, Any]"
-
-
-@overload
-def split_state(state: State, first: Filter, /) -> State: ...
-@overload
-def split_state(
-    state: State, first: Filter, second: Filter, /, *filters: Filter
-) -> tuple[State, ...]: ...
-def split_state(
-    state: State, first: Filter, /, *filters: Filter
-) -> State | tuple[State, ...]:
-    """Part a state by filters that select every leaf; end with ``...`` for the rest.
-
-    Args:
-        state: a State.
-        first: a filter.
-        *filters: more of them.
-
-    Returns:
-        A State; with two filters or more a tuple of States, every leaf in the first
-        that selects it.
-
-    Raises:
-        StateStructureError: leaves are left over, or ``...`` is not the last filter.
-
-    Example:
-        >>> from nnx_compat import nnx
-        >>> state = nnx.state(nnx.BatchNorm(3, rngs=nnx.Rngs(0)))
-        >>> params, rest = nnx.split_state(state, nnx.Param, ...)
-        >>> sorted(rest)
-        ['mean', 'var']
-    """
-    return functional.split_state(state, first, *filters)
-
-
-@overload
-def filter_state(state: State, first: Filter, /) -> State: ...
-@overload
-def filter_state(
-    state: State, first: Filter, second: Filter, /, *filters: Filter
-) -> tuple[State, ...]: ...
-def filter_state(
-    state: State, first: Filter, /, *filters: Filter
-) -> State | tuple[State, ...]:
-    """The parts of a state that filters select; the rest is left out.
-
-    Args:
-        state: a State.
-        first: a filter.
-        *filters: more of them.
-
-    Returns:
-        A State; with two filters or more a tuple of States.
-
-    Example:
-        >>> from nnx_compat import nnx
-        >>> state = nnx.state(nnx.BatchNorm(3, rngs=nnx.Rngs(0)))
-        >>> sorted(nnx.filter_state(state, nnx.BatchStat))
-        ['mean', 'var']
-    """
-    return functional.filter_state(state, first, *filters)
 
 
 def merge_state(state: Part, /, *states: Part, cls: type[State] = nnx.State) -> State:
