@@ -41,18 +41,20 @@ def parts(path: Path | str) -> Path:
 
 
 class Filter:
-    """What all filters here have in common: equality by what they were made of."""
+    """What all filters here have in common: equality by their arguments."""
 
-    _made_of: tuple[Hashable, ...] = ()
+    _arguments: tuple[Hashable, ...] = ()
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._made_of == vars(other)["_made_of"]
+        if not isinstance(other, Filter) or type(self) is not type(other):
+            return False
+        return self._arguments == other._arguments
 
     def __hash__(self) -> int:
-        return hash((type(self), self._made_of))
+        return hash((type(self), self._arguments))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self._made_of))})"
+        return f"{type(self).__name__}({', '.join(map(repr, self._arguments))})"
 
 
 class Everything(Filter):
@@ -63,9 +65,6 @@ class Everything(Filter):
         >>> nnx.Everything()(("kernel",), 1.0), nnx.Everything() == nnx.Everything()
         (True, True)
     """
-
-    def __init__(self) -> None:
-        self._made_of = ()
 
     def __call__(self, path: Path | str, leaf: object) -> bool:
         return True
@@ -79,9 +78,6 @@ class Nothing(Filter):
         >>> nnx.Nothing()(("kernel",), 1.0)
         False
     """
-
-    def __init__(self) -> None:
-        self._made_of = ()
 
     def __call__(self, path: Path | str, leaf: object) -> bool:
         return False
@@ -104,7 +100,7 @@ class OfType(Filter):
 
     def __init__(self, type: type) -> None:
         self.type = type
-        self._made_of = (type,)
+        self._arguments = (type,)
 
     def __call__(self, path: Path | str, leaf: object) -> bool:
         return isinstance(leaf, self.type) or predicate(self.type)(parts(path), leaf)
@@ -126,7 +122,7 @@ class WithTag(Filter):
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
-        self._made_of = (tag,)
+        self._arguments = (tag,)
 
     def __call__(self, path: Path | str, leaf: object) -> bool:
         # a Variable may look in its value for what it lacks: an array has no tag
@@ -152,7 +148,7 @@ class PathContains(Filter):
     def __init__(self, key: str | int, exact: bool = True) -> None:
         self.key = key
         self.exact = exact
-        self._made_of = (key, exact)
+        self._arguments = (key, exact)
 
     def __call__(self, path: Path | str, leaf: object) -> bool:
         keys = parts(path)
@@ -169,7 +165,7 @@ class _Combined(Filter):
 
     def __init__(self, *filters: FilterLike) -> None:
         self.predicates = tuple(map(to_predicate, filters))
-        self._made_of = self.predicates
+        self._arguments = self.predicates
 
     def __call__(self, path: Path | str, leaf: object) -> bool:
         keys = parts(path)
@@ -222,7 +218,7 @@ class Not(Filter):
 
     def __init__(self, collection_filter: FilterLike, /) -> None:
         self.predicate = to_predicate(collection_filter)
-        self._made_of = (self.predicate,)
+        self._arguments = (self.predicate,)
 
     def __call__(self, path: Path | str, leaf: object) -> bool:
         return not self.predicate(parts(path), leaf)

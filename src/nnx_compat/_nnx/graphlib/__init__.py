@@ -1,1 +1,1 @@
-"""Graphs: taken apart, put together, walked and mapped."""
+"""Functions over graphs: split and merge, walk, map, copy."""

@@ -1,4 +1,4 @@
-"""A node made anew with other objects in the places of some that it holds.
+"""A new node, with other objects in the places of some that the old one holds.
 
 Every function here that copies a node and does not copy all of its Variables does it
 so: views and clones that share them, ``map``, models with other random streams, an EMA
@@ -35,7 +35,7 @@ def rewired(
 ) -> _N:
     """A node of the same structure with other leaves, or with other objects inside.
 
-    What can be changed, an NNX object, a list or a dict, is made anew; a tuple or
+    What can be changed, an NNX object, a list or a dict, is a new one; a tuple or
     another pytree only where something inside it is another one. What is shared stays
     shared, and static attributes are those of ``node``.
 
@@ -43,19 +43,19 @@ def rewired(
         node: any node, or a bare leaf; it is not changed.
         change: called once for each Variable, with the first path to it, and for each
             bare array; what it returns takes the place of that leaf, everywhere.
-        standing: what stands for an object, by the id of the object. What is made here
+        standing: what stands for an object, by the id of the object. What is new here
             is added to it, so that several nodes can be rewired together.
 
     Example:
         >>> from nnx_compat import nnx
         >>> layer, other = (nnx.Linear(2, 3, rngs=nnx.Rngs(i)) for i in range(2))
-        >>> made = rewired({"a": layer}, standing={id(layer): other})
-        >>> made["a"] is other
+        >>> new = rewired({"a": layer}, standing={id(layer): other})
+        >>> new["a"] is other
         True
     """
     standing = {} if standing is None else standing
-    made: _N = _Rewiring(change, standing).of(node, ())
-    return made
+    new: _N = _Rewiring(change, standing).of(node, ())
+    return new
 
 
 class _Rewiring:
@@ -76,31 +76,31 @@ class _Rewiring:
 
     def _node(self, node: Any, path: Path) -> Any:
         if is_graph_node(node) or isinstance(node, (list, dict)):
-            made = _shell(node)
+            shell = _shell(node)
             if is_graph_node(node):
-                self.standing[id(node)] = made  # before its children: there are cycles
+                self.standing[id(node)] = shell  # before its children: there are cycles
             for key, child in children(node):
                 now = self.of(child, (*path, key))
                 if now is not child:
-                    _store(made, key, now)
-            return made
+                    _store(shell, key, now)
+            return shell
         found = children(node)
-        new = [self.of(child, (*path, key)) for key, child in found]
-        if all(now is was for now, (_, was) in zip(new, found, strict=True)):
+        values = [self.of(child, (*path, key)) for key, child in found]
+        if all(now is was for now, (_, was) in zip(values, found, strict=True)):
             return node
-        return _remade(node, new)
+        return _remade(node, values)
 
 
 def _shell(node: Any) -> Any:
     """A list, dict or object like this one, whose children are still the same."""
     if not isinstance(node, OBJECT):
         return copy.copy(node)  # a list or dict, or what somebody made a node
-    made = object.__new__(type(node))
-    vars(made).update(vars(node))
+    shell = object.__new__(type(node))
+    vars(shell).update(vars(node))
     # at which level of tracing an object may be changed is its own
     state = next(name for name in vars(node) if name.endswith("__state"))
-    vars(made)[state] = type(vars(node)[state])()
-    return made
+    vars(shell)[state] = type(vars(node)[state])()
+    return shell
 
 
 def _store(node: Any, key: Any, value: Any) -> None:

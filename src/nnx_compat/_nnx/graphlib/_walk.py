@@ -1,7 +1,7 @@
 """How the backports look inside a node.
 
 A node is whatever the installed release says it is: an NNX object, a list, tuple or
-dict, another pytree. Its children are asked of Flax's own registry, so this file is the
+dict, another pytree. Its children come from Flax's own registry, so this file is the
 same on every release; only what counts as a graph node had to be settled.
 """
 

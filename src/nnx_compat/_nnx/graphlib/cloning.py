@@ -55,13 +55,13 @@ def clone(
         check("clone", graph=graph)
     if arrays and not variables:
         raise ArgumentValueError(
-            "clone was asked for arrays=True and variables=False, but a shared "
+            "clone was given arrays=True and variables=False, but a shared "
             "Variable has one array",
             instead="clone(node, arrays=True)",
         )
     if by_tree:
-        made: _N = native["clone"](node, variables, graph=False)
-        return jax.tree_util.tree_map(jnp.copy, made) if arrays else made
+        copied: _N = native["clone"](node, variables, graph=False)
+        return jax.tree_util.tree_map(jnp.copy, copied) if arrays else copied
     if not variables:
         return rewired(node)
     if not is_node(node):

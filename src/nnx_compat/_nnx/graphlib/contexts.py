@@ -1,4 +1,4 @@
-"""Several nodes taken apart and put together as one graph."""
+"""Several nodes merged as one graph, so that what they share stays shared."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def recursive_map(
         {'a': 1, 'b': {'n': 4}}
     """
     check("recursive_map", graph=graph)
-    made: _N = _mapped(f, rewired(node), (), set(), {})
-    return made
+    mapped: _N = _mapped(f, rewired(node), (), set(), {})
+    return mapped
 
 
 def _mapped(
@@ -107,10 +107,10 @@ def _mapped(
         new = _mapped(f, child, (*path, key), entered, results)
         if new is not child:
             put(node, key, new)
-    made = f(path, node)
+    mapped = f(path, node)
     if id(node) in entered:
-        results[id(node)] = made
-    return made
+        results[id(node)] = mapped
+    return mapped
 
 
 def set_metadata(node: object, /, *, only: Filter = ..., **metadata: Any) -> None:

@@ -1,4 +1,4 @@
-"""A node taken apart: its graphdef, its state, its Variables.
+"""The parts of a node: its graphdef, its state, its Variables.
 
 One difference to the newest Flax stays: before Variables were their own state
 (``VariableState`` and older releases), ``split`` and ``state`` copy, and a model that
@@ -43,7 +43,7 @@ def split(
 def split(
     node: _N, *filters: Filter, graph: bool | None = None
 ) -> tuple[GraphDef[_N], Unpack[tuple[State, ...]]]:
-    """Take a node apart into its static structure and its state.
+    """Split a node into its static structure and its state.
 
     Args:
         node: a Module, or a list, tuple or dict of Modules.

@@ -47,7 +47,7 @@ def with_vars(
         A new node that shares the Variables of ``node``.
 
     Raises:
-        RefusedArgumentError: another mode was asked for.
+        RefusedArgumentError: another mode is given.
 
     Example:
         >>> from nnx_compat import nnx

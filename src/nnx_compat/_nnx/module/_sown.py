@@ -104,8 +104,8 @@ def _sowing(kind: type[Module], variable_type: type[Variable[Any]]) -> type[Modu
             if callable(method) and (name == "__call__" or not name.startswith("_"))
         }
         metaclass: Any = type(kind)
-        made: type[Module] = metaclass(kind.__name__, (kind,), methods)
-        _SOWING[kind, variable_type] = made
+        subclass: type[Module] = metaclass(kind.__name__, (kind,), methods)
+        _SOWING[kind, variable_type] = subclass
     return _SOWING[kind, variable_type]
 
 

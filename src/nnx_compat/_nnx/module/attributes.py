@@ -57,14 +57,14 @@ def with_attributes(
             setattr(module, name, attributes[name])
         return found
 
-    made, used = changed_modules(node, only, change)
+    changed, used = changed_modules(node, only, change)
     if raise_if_not_found and (missing := attributes.keys() - used):
         raise ArgumentValueError(
             "Could not find at least one instance of the following attributes: "
             f"{sorted(missing)}",
             instead="with_attributes(..., raise_if_not_found=False)",
         )
-    return made
+    return changed
 
 
 def changed_modules(

@@ -29,10 +29,10 @@ def set_mode(
         >>> nnx.view(nnx.Dropout(0.5), deterministic=True).deterministic
         True
     """
-    made: _N = newest("view")(
+    changed: _N = newest("view")(
         node, only=only, raise_if_not_found=raise_if_not_found, **kwargs
     )
-    return made
+    return changed
 
 
 def train_mode(node: _N, /, *, only: Filter = ..., **kwargs: Any) -> _N:

@@ -69,13 +69,13 @@ def view(
         setter(**taken)
         return taken
 
-    made, used = changed_modules(node, only, switch)
+    changed, used = changed_modules(node, only, switch)
     if raise_if_not_found and (unused := kwargs.keys() - used):
         raise ArgumentValueError(
             f"Unused keys found in nnx.view: {sorted(unused)}: no Module takes them",
             instead="nnx.view_info(model), which lists what they take",
         )
-    return made
+    return changed
 
 
 def _accepted(setter: Callable[..., None], wanted: dict[str, Any]) -> dict[str, Any]:

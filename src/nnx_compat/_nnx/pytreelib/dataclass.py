@@ -53,7 +53,7 @@ def dataclass(  # type: ignore[misc]
         weakref_slot: likewise.
 
     Raises:
-        TypeError: ``slots`` or ``weakref_slot`` is asked for.
+        TypeError: ``slots`` or ``weakref_slot`` is True.
 
     Example:
         >>> import jax.numpy as jnp
@@ -67,7 +67,7 @@ def dataclass(  # type: ignore[misc]
     """
     if slots or weakref_slot:
         raise ArgumentTypeError(
-            "nnx.dataclass was asked for slots, and objects of NNX have none",
+            "nnx.dataclass was told to make slots, and objects of NNX have none",
             instead="leave slots and weakref_slot out",
         )
     return dataclasses.dataclass(
@@ -118,9 +118,9 @@ def field(mark: str, options: dict[str, Any], *, static: bool) -> Any:
             f"nnx.{mark} was given metadata with the key 'static', which is its own",
             instead="another key",
         )
-    made = dataclasses.field(metadata={**metadata, "static": static}, **options)
-    made.__class__ = _Field  # its arguments differ between the releases of Python
-    return made
+    new = dataclasses.field(metadata={**metadata, "static": static}, **options)
+    new.__class__ = _Field  # its arguments differ between the releases of Python
+    return new
 
 
 def _check_assigned(

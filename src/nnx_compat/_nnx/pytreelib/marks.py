@@ -48,8 +48,8 @@ def data(value: _A = _MISSING, /, **options: Any) -> _A:
         [('layers', 0, 'bias'), ('layers', 0, 'kernel')]
     """
     if value is _MISSING:
-        made: _A = field("data", options, static=False)
-        return made
+        marked: _A = field("data", options, static=False)
+        return marked
     _check_alone("data", options)
     if "data" in native:
         value = native["data"](value)
@@ -83,8 +83,8 @@ def static(value: _A = _MISSING, /, **options: Any) -> _A:
         (0, 1)
     """
     if value is _MISSING:
-        made: _A = field("static", options, static=True)
-        return made
+        marked: _A = field("static", options, static=True)
+        return marked
     _check_alone("static", options)
     check_static("nnx.static", value)
     if here.static_marks_values:

@@ -58,9 +58,9 @@ class OurFlatState(Sequence[tuple[Path, _T]]):
             keys: the paths.
             values: the leaves; this list is kept, not copied.
         """
-        made: OurFlatState[_T] = object.__new__(OurFlatState)
-        made._keys, made._values = keys, values
-        return made
+        flat: OurFlatState[_T] = object.__new__(OurFlatState)
+        flat._keys, flat._values = keys, values
+        return flat
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -187,8 +187,8 @@ def from_flat_state(
         >>> nnx.to_pure_dict(state)
         {'a': {'b': 1.0}}
     """
-    made = bound.unflatten(dict(flat_state))
-    return made if cls is nnx.State else cls(made.raw_mapping)
+    state = bound.unflatten(dict(flat_state))
+    return state if cls is nnx.State else cls(state.raw_mapping)
 
 
 def flat_leaves(function: str, state: State) -> dict[Path, Any]:

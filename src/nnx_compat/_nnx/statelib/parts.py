@@ -37,10 +37,10 @@ def merge_state(state: Part, /, *states: Part, cls: type[State] = nnx.State) -> 
     if not states and isinstance(state, cls):
         return state
     parts = (state, *states)
-    made = functional.merge_state(
+    merged = functional.merge_state(
         *(nnx.State(part) if isinstance(part, dict) else part for part in parts)
     )
-    return made if cls is nnx.State else cls(made.raw_mapping)
+    return merged if cls is nnx.State else cls(merged.raw_mapping)
 
 
 def map_state(f: Callable[[Path, Any], object], state: State) -> State:
