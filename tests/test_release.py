@@ -206,7 +206,7 @@ STILL = (
     "_nnx/transforms",
     "_nnx/_attributes.py",
     "_nnx/rnglib", "_nnx/variablelib", "_nnx/_modules.py", "_nnx/_parameters.py",
-    "auditing", "doctor.py", "pytest_plugin.py", "functional", "functional.py", "pure",
+    "functional", "functional.py", "pure",
 )  # fmt: skip
 
 

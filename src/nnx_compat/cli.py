@@ -224,7 +224,7 @@ def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
     import contextlib
 
     from . import auditing
-    from .auditing._target import load
+    from .auditing.target import load
     from .errors import NnxCompatError
 
     try:

@@ -7,7 +7,7 @@ model is changed and none of its code is called.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import NodeTypeError, kind_of
 from ..functional import check_node
@@ -19,10 +19,13 @@ from ._meets import met_elsewhere
 from ._structure import refused, ties, unhashable
 from ._walk import Walked, is_object, walked
 
+if TYPE_CHECKING:
+    from flax.nnx import State
+
 __all__ = ["SEVERITIES", "Finding", "audit"]
 
 
-def audit(model: Any, /) -> tuple[Finding, ...]:
+def audit(model: object, /) -> tuple[Finding, ...]:
     """What is lost, wrong or worth knowing in a live model, or in a state.
 
     Looks for: children that the state has lost and merged models share; attributes that
@@ -54,7 +57,7 @@ def audit(model: Any, /) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda one: SEVERITIES.index(one.severity)))
 
 
-def _of_state(state: Any) -> list[Finding]:
+def _of_state(state: State) -> list[Finding]:
     leaves = bound.flatten(state)
     return [
         *bare_leaves(leaves),
@@ -64,7 +67,7 @@ def _of_state(state: Any) -> list[Finding]:
     ]
 
 
-def _of_node(model: Any) -> list[Finding]:
+def _of_node(model: object) -> list[Finding]:
     check_node(model)
     if not (is_object(model) or isinstance(model, (nnx.Variable, tuple, list, dict))):
         raise NodeTypeError(
@@ -80,7 +83,7 @@ def _of_node(model: Any) -> list[Finding]:
     return _of_split_node(model, whole)
 
 
-def _of_split_node(model: Any, whole: Walked) -> list[Finding]:
+def _of_split_node(model: object, whole: Walked) -> list[Finding]:
     leaves = bound.flatten(bound.live_split(model)[1])
     twin = bound.clone(model)
     own = walked(twin, known=whole)

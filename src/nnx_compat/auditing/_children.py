@@ -6,8 +6,7 @@ not see. It is lost when the model's own state lacks it, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import jax
 
@@ -18,7 +17,7 @@ from ._finding import Finding, Path
 from ._walk import Walked, attributes, elements, is_object, walked
 
 
-def lost_children(model: Any, whole: Walked, twin: Walked) -> Iterator[Finding]:
+def lost_children(model: object, whole: Walked, twin: Walked) -> Iterator[Finding]:
     """Modules and Variables that belong to ``model`` and are in its clone.
 
     Args:
@@ -48,7 +47,7 @@ def lost_children(model: Any, whole: Walked, twin: Walked) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def lost_arrays(twin: Any, walk: Walked) -> Iterator[Finding]:
+def lost_arrays(twin: object, walk: Walked) -> Iterator[Finding]:
     """Arrays in attributes, lists, tuples and dicts that are no leaves of the state.
 
     Args:
@@ -69,7 +68,9 @@ def lost_arrays(twin: Any, walk: Walked) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
-def _arrays(path: Path, owner: Any, seen: set[int]) -> Iterator[tuple[Path, Any]]:
+def _arrays(
+    path: Path, owner: object, seen: set[int]
+) -> Iterator[tuple[Path, jax.Array]]:
     pending = [((*path, name), value) for name, value in attributes(owner)]
     while pending:
         at, value = pending.pop(0)
@@ -80,27 +81,27 @@ def _arrays(path: Path, owner: Any, seen: set[int]) -> Iterator[tuple[Path, Any]
             pending += [((*at, key), child) for key, child in elements(value) or ()]
 
 
-def _described(child: Any, missing: int) -> str:
+def _described(child: object, missing: int) -> str:
     if isinstance(child, nnx.Variable):
         return kind_of(child)
     plural = "" if missing == 1 else "s"
     return f"{kind_of(child)} with {missing} Variable{plural}"
 
 
-def _remedy(path: Path, parents: dict[Path, Any]) -> str:
+def _remedy(path: Path, parents: Mapping[Path, object]) -> str:
     """What to write, by what the attribute that holds the child is."""
     for end in range(len(path) - 1, -1, -1):
         if path[:end] in parents:
             name = path[end]
-            held = vars(parents[path[:end]]).get(name)
+            container = vars(parents[path[:end]]).get(name)
             break
     else:
         return "make it an attribute of a Module"
-    if isinstance(held, list):
+    if isinstance(container, list):
         return f"make {name} an nnx.List of nnx_compat.nnx before anything is appended"
-    if isinstance(held, dict):
+    if isinstance(container, dict):
         return f"make {name} an nnx.Dict of nnx_compat.nnx before anything is put in"
-    if isinstance(held, tuple):
+    if isinstance(container, tuple):
         return f"make {name} an nnx.List of nnx_compat.nnx, and what is in it as well"
     return (
         f"assign it to an attribute of the Module in __init__, and let {name} not "

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-Path = tuple[Any, ...]
-Leaves = Mapping[Path, Any]
+from ..functional import Path
 
-#: From what to mend first to what is only worth knowing.
+if TYPE_CHECKING:
+    from ..revisions.get_value import Leaf
+
+    Leaves: TypeAlias = Mapping[Path, Leaf]
+
+__all__ = ["SEVERITIES", "Finding", "Path"]
+
+#: From what to fix first to what is only worth knowing.
 SEVERITIES = ("lost", "wrong", "note")
 
 
@@ -26,7 +32,7 @@ class Finding:
         path: from the model to the place, names and indices; ``()`` for all of it.
             ``("act", "__self__")`` is what a bound method in ``act`` is bound to.
         text: what is the matter, in one sentence.
-        remedy: what to write instead, ``""`` when there is nothing to mend.
+        remedy: what to write instead, ``""`` when nothing is wrong.
     """
 
     code: str

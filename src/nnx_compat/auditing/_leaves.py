@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,11 @@ import jax.numpy as jnp
 from .. import facts
 from ..functional import is_variable, show, stored, variable_type
 from ..revisions import bound, nnx
-from ._finding import Finding, Leaves, Path
+from ._finding import Finding, Path
+
+if TYPE_CHECKING:
+    from ..revisions.get_value import Leaf
+    from ._finding import Leaves
 
 #: What optimizers count, by the names that nnx.Optimizer and optax give it.
 _COUNTS = frozenset(
@@ -58,20 +62,20 @@ def counters(leaves: Leaves) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _counts(path: Path, leaf: Any) -> bool:
+def _counts(path: Path, leaf: Leaf) -> bool:
     if not is_variable(leaf):
         # once the state of optax was no Variables
         return "opt_state" in path[:-1] and path[-1] in _COUNTS
     kind = variable_type(leaf)
-    if bound.random_types and issubclass(kind, bound.random_types):
+    if issubclass(kind, bound.random_types):
         return True  # a count, or a key of the old kind, which is integers as well
     names = {ancestor.__name__ for ancestor in kind.__mro__}
     return "OptState" in names and bool(path) and path[-1] in _COUNTS
 
 
 def shardings(leaves: Leaves) -> Iterator[Finding]:
-    """Variables that could not be made again here as they are annotated."""
-    found: dict[str, list[tuple[Path, Any]]] = {"wrong": [], "note": []}
+    """Variables that could not be built again here as they are annotated."""
+    found: dict[str, list[tuple[Path, Leaf]]] = {"wrong": [], "note": []}
     for path, leaf in leaves.items():
         if _needs_a_mesh(leaf):
             # one that is placed was made inside a mesh, and may be used there only
@@ -81,7 +85,7 @@ def shardings(leaves: Leaves) -> Iterator[Finding]:
             yield _outside_a_mesh(severity, some)
 
 
-def _outside_a_mesh(severity: str, some: list[tuple[Path, Any]]) -> Finding:
+def _outside_a_mesh(severity: str, some: list[tuple[Path, Leaf]]) -> Finding:
     path, leaf = some[0]
     more = f" and {len(some) - 1} more" if len(some) > 1 else ""
     return Finding(
@@ -92,7 +96,7 @@ def _outside_a_mesh(severity: str, some: list[tuple[Path, Any]]) -> Finding:
     )  # fmt: skip
 
 
-def annotation(leaf: Any) -> Any:
+def annotation(leaf: Leaf) -> object:
     """The axes that a Variable is annotated with, or ``None``."""
     if not is_variable(leaf):
         return None
@@ -101,12 +105,12 @@ def annotation(leaf: Any) -> Any:
     return next((axes for axes in given if axes is not None), None)
 
 
-def is_eager(leaf: Any) -> bool:
+def is_eager(leaf: Leaf) -> bool:
     """Whether a Variable is to be placed as it is annotated when it is made."""
     return bound.metadata(leaf).get("eager_sharding") is not False
 
 
-def _needs_a_mesh(leaf: Any) -> bool:
+def _needs_a_mesh(leaf: Leaf) -> bool:
     """Asked of the release itself: a small one like it is made here and now."""
     if annotation(leaf) is None:
         return False
@@ -122,6 +126,6 @@ def _needs_a_mesh(leaf: Any) -> bool:
     return False
 
 
-def _is_placed(leaf: Any) -> bool:
+def _is_placed(leaf: Leaf) -> bool:
     sharding = getattr(stored(leaf), "sharding", None)
     return isinstance(sharding, jax.sharding.NamedSharding)

@@ -6,9 +6,9 @@ of the facts that are about it. A behaviour that holds on every release is no ne
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,13 @@ import numpy as np
 from .. import facts
 from ..functional import get_metadata, is_variable, show, stored, variable_type
 from ..revisions import bound, flax_version, jax_version, nnx
-from ._finding import Finding, Leaves, Path
+from ._finding import Finding, Path
 from ._leaves import annotation, is_eager
 from ._structure import ties
 from ._walk import Walked, attributes, elements, is_object, is_stock
+
+if TYPE_CHECKING:
+    from ._finding import Leaves
 
 
 class Seen(NamedTuple):
@@ -132,10 +135,19 @@ def _stock_weights(seen: Seen) -> Iterator[Path]:
     for path, value in seen.walk.objects():
         if (
             is_stock(value)
-            and "rngs" in inspect.signature(type(value).__init__).parameters
+            and type(value).__name__ in _take_rngs()
             and any(isinstance(child, nnx.Param) for _, child in attributes(value))
         ):
             yield path
+
+
+@functools.cache
+def _take_rngs() -> frozenset[str]:
+    """The classes of NNX whose constructors take a Rngs, on some release."""
+    rows = map(facts.name, facts.names())
+    return frozenset(
+        row.path.rpartition(".")[2] for row in rows if "rngs" in row.parameters
+    )
 
 
 def _absent_weights(seen: Seen) -> Iterator[Path]:
@@ -146,7 +158,7 @@ def _absent_weights(seen: Seen) -> Iterator[Path]:
                 yield (*path, name)
 
 
-def _containers(seen: Seen) -> Iterator[tuple[Path, Any, bool]]:
+def _containers(seen: Seen) -> Iterator[tuple[Path, Collection[object], bool]]:
     """Plain lists, tuples and dicts of the user's: path, value, whether of children."""
     for path, owner in seen.walk.objects():
         for name, value in attributes(owner):
@@ -158,7 +170,7 @@ def _containers(seen: Seen) -> Iterator[tuple[Path, Any, bool]]:
                     yield (*path, name), value, children
 
 
-def _holds_children(value: Any) -> bool:
+def _holds_children(value: object) -> bool:
     if isinstance(value, nnx.Variable) or is_object(value):
         return True
     if isinstance(value, (jax.Array, np.ndarray)):
@@ -207,8 +219,7 @@ def _annotated(seen: Seen) -> Iterator[Path]:
 
 def _with_metadata(seen: Seen) -> Iterator[Path]:
     for path, variable in seen.walk.variables():
-        own_key = bound.random_types and isinstance(variable, bound.random_types)
-        if not own_key and get_metadata(variable):
+        if not isinstance(variable, bound.random_types) and get_metadata(variable):
             yield path
 
 

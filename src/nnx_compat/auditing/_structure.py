@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import facts
+from .._release import here
 from ..errors import NnxCompatError, kind_of
 from ..functional import show
 from ..revisions import bound, flax_version, nnx
@@ -19,7 +20,7 @@ class _Holder(_Module):  # type: ignore[misc]
     """Holds one attribute, to ask whether a graphdef with it has a hash."""
 
 
-def refused(model: Any) -> Finding | None:
+def refused(model: object) -> Finding | None:
     """Say why the installed release cannot split this, if it cannot."""
     try:
         bound.live_split(model)
@@ -40,7 +41,7 @@ def refused(model: Any) -> Finding | None:
 # -- the hash -----------------------------------------------------------------------
 
 
-def unhashable(model: Any, whole: Walked) -> Iterator[Finding]:
+def unhashable(model: object, whole: Walked) -> Iterator[Finding]:
     """Attributes, or metadata of Variables, without which the graphdef has a hash."""
     if _has_hash(model):
         return
@@ -65,13 +66,13 @@ def unhashable(model: Any, whole: Walked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _is_private_to_flax(path: Path, owners: Mapping[Path, Any]) -> bool:
+def _is_private_to_flax(path: Path, owners: Mapping[Path, object]) -> bool:
     owner = owners.get(path[:-1])
     private = bool(path) and str(path[-1]).startswith("_")
     return private and owner is not None and is_stock(owner)
 
 
-def _has_hash(node: Any) -> bool:
+def _has_hash(node: object) -> bool:
     try:
         hash(bound.live_split(node)[0])
     except TypeError:
@@ -92,7 +93,7 @@ def _unhashable_attributes(whole: Walked) -> list[tuple[Path, str]]:
     return sorted(blamed, key=lambda one: tuple(map(str, one[0])))
 
 
-def _hashes(value: Any) -> bool:
+def _hashes(value: object) -> bool:
     try:
         hash(value)
     except Exception:
@@ -100,7 +101,7 @@ def _hashes(value: Any) -> bool:
     return True
 
 
-def _hashes_as_attribute(value: Any) -> bool:
+def _hashes_as_attribute(value: object) -> bool:
     """A list may be a node of the graph, whose hash is not asked for."""
     holder: Any = _Holder()
     # as a value that came in later: nothing looks at what is assigned
@@ -112,7 +113,7 @@ def _hashes_as_attribute(value: Any) -> bool:
 
 
 def _unhashable_metadata(whole: Walked) -> Iterator[tuple[Path, str]]:
-    if not facts.behaviour("graphdef-carries-metadata").holds(flax_version):
+    if not here.graphdef_carries_metadata:
         return
     for path, variable in whole.variables():
         for key, value in bound.metadata(variable).items():
@@ -128,7 +129,7 @@ def _unhashable_metadata(whole: Walked) -> Iterator[tuple[Path, str]]:
 def ties(walk: Walked) -> Iterator[Finding]:
     """Modules and Variables that are in several places, the outermost ones."""
     places: dict[int, list[Path]] = {}
-    values: dict[int, Any] = {}
+    values: dict[int, object] = {}
     for path, value in walk.met:
         if _is_weight(value):
             places.setdefault(id(value), []).append(path)
@@ -143,7 +144,7 @@ def ties(walk: Walked) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _is_weight(value: Any) -> bool:
+def _is_weight(value: object) -> bool:
     if isinstance(value, nnx.Variable):
-        return not (bound.random_types and isinstance(value, bound.random_types))
+        return not isinstance(value, bound.random_types)
     return isinstance(value, nnx.Module)

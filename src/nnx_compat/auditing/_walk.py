@@ -10,16 +10,24 @@ from __future__ import annotations
 import functools
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
 
+from .._release import here
 from ..functional import INTERNAL
 from ..revisions import nnx
 from ._finding import Path
+
+if TYPE_CHECKING:
+    from flax.nnx import Variable
+
+#: What was met at a path; and what is in something, by its name, key or index.
+Place: TypeAlias = tuple[Path, object]
+Child: TypeAlias = tuple[Hashable, object]
 
 #: What a walk ends at: values without children, and what is not the model's own.
 _ATOMS = (
@@ -27,12 +35,9 @@ _ATOMS = (
     np.generic, jax.Array, type, types.ModuleType,
 )  # fmt: skip
 
-#: What NNX walks the attributes of: Modules, and from the release on that walks Rngs
-#: also Rngs, optimizers and metrics, which have a base in common with Module.
-_base: Any = nnx.Module.__mro__[1]
-_OBJECTS: tuple[Any, ...] = (
-    (nnx.Module, _base) if issubclass(nnx.Rngs, _base) else (nnx.Module,)
-)
+#: What NNX walks the attributes of: Modules, and since Rngs are no longer static what
+#: Module derives from, as Rngs, optimizers and metrics do.
+_OBJECTS: tuple[type, ...] = nnx.Module.__mro__[: 1 if here.rngs_are_static else 2]
 
 
 @dataclass
@@ -42,40 +47,42 @@ class Walked:
     Attributes:
         met: each with its path, once for every place that it was met in.
         foreign: the same for what belongs to another model, ``known`` to the walk.
-        kept: what was walked through, by its id, and so kept alive.
+        entered: what was walked through, by its id, which so stays its own.
     """
 
-    met: list[tuple[Path, Any]] = field(default_factory=list)
-    foreign: list[tuple[Path, Any]] = field(default_factory=list)
-    kept: dict[int, Any] = field(default_factory=dict)
+    met: list[Place] = field(default_factory=list)
+    foreign: list[Place] = field(default_factory=list)
+    entered: dict[int, object] = field(default_factory=dict)
 
-    def objects(self) -> Iterator[tuple[Path, Any]]:
+    def objects(self) -> Iterator[Place]:
         """The NNX objects, each once."""
-        return self._once(lambda value: is_object(value))
+        return ((path, value) for path, value in self._each() if is_object(value))
 
-    def variables(self) -> Iterator[tuple[Path, Any]]:
+    def variables(self) -> Iterator[tuple[Path, Variable[Any]]]:
         """The Variables, each once."""
-        return self._once(lambda value: isinstance(value, nnx.Variable))
+        for path, value in self._each():
+            if isinstance(value, nnx.Variable):
+                yield path, value
 
-    def _once(self, wanted: Any) -> Iterator[tuple[Path, Any]]:
+    def _each(self) -> Iterator[Place]:
         seen: set[int] = set()
         for path, value in self.met:
-            if id(value) not in seen and wanted(value):
+            if id(value) not in seen:
                 seen.add(id(value))
                 yield path, value
 
 
-def is_object(value: Any) -> bool:
+def is_object(value: object) -> bool:
     """Whether this is a Module, or another object whose attributes NNX walks."""
     return isinstance(value, _OBJECTS)
 
 
-def is_stock(value: Any) -> bool:
+def is_stock(value: object) -> bool:
     """Whether this is of a class of Flax, or of ours."""
     return type(value).__module__.split(".")[0] in ("flax", "nnx_compat")
 
 
-def walked(root: Any, known: Walked | None = None) -> Walked:
+def walked(root: object, known: Walked | None = None) -> Walked:
     """Walk a model.
 
     Args:
@@ -84,27 +91,27 @@ def walked(root: Any, known: Walked | None = None) -> Walked:
             and not entered.
     """
     found = Walked()
-    pending: list[tuple[Path, Any]] = [((), root)]
+    pending: list[Place] = [((), root)]
     while pending:
         path, value = pending.pop()
         if isinstance(value, _ATOMS):
             continue
         is_variable = isinstance(value, nnx.Variable)
         if is_variable or is_object(value):
-            if known is not None and id(value) in known.kept:
+            if known is not None and id(value) in known.entered:
                 found.foreign.append((path, value))
                 continue
             found.met.append((path, value))
-        if id(value) in found.kept:
+        if id(value) in found.entered:
             continue
-        found.kept[id(value)] = value
+        found.entered[id(value)] = value
         if not is_variable:
             inside = [((*path, key), child) for key, child in _children(value)]
             pending.extend(reversed(inside))
     return found
 
 
-def attributes(value: Any) -> Iterator[tuple[Any, Any]]:
+def attributes(value: object) -> Iterator[Child]:
     """The attributes of an NNX object as they are stored, without NNX's own."""
     for name, child in list(vars(value).items()):
         if not (isinstance(name, str) and name.startswith(INTERNAL)):
@@ -113,7 +120,7 @@ def attributes(value: Any) -> Iterator[tuple[Any, Any]]:
             yield (int(name) if number else name), child
 
 
-def elements(value: Any) -> Iterator[tuple[Any, Any]] | None:
+def elements(value: object) -> Iterator[Child] | None:
     """What is in a builtin container, or ``None`` for anything else."""
     if isinstance(value, (dict, types.MappingProxyType)):
         return iter(list(value.items()))
@@ -124,7 +131,7 @@ def elements(value: Any) -> Iterator[tuple[Any, Any]] | None:
     return None
 
 
-def _children(value: Any) -> Iterator[tuple[Any, Any]]:
+def _children(value: object) -> Iterator[Child]:
     inside = elements(value)
     if is_object(value):
         yield from attributes(value)
@@ -143,7 +150,7 @@ def _children(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from _stored(value).items()
 
 
-def _closure(function: types.FunctionType) -> Iterator[tuple[Any, Any]]:
+def _closure(function: types.FunctionType) -> Iterator[Child]:
     names = function.__code__.co_freevars
     for name, cell in zip(names, function.__closure__ or (), strict=True):
         try:
@@ -154,19 +161,20 @@ def _closure(function: types.FunctionType) -> Iterator[tuple[Any, Any]]:
     yield "__kwdefaults__", function.__kwdefaults__
 
 
-def _class_attributes(value: Any) -> Iterator[tuple[Any, Any]]:
+def _class_attributes(value: object) -> Iterator[Child]:
     """What all instances of a user's class share; what it inherits from Flax is not."""
     for kind in type(value).__mro__:
         if kind.__module__.split(".")[0] in ("flax", "nnx_compat", "builtins"):
             continue
         for name, child in list(vars(kind).items()):
+            if name.startswith("__") or name in vars(value):
+                continue
             container = isinstance(child, (list, tuple, dict, set))
-            held = container or is_object(child) or isinstance(child, nnx.Variable)
-            if held and not name.startswith("__") and name not in vars(value):
+            if container or is_object(child) or isinstance(child, nnx.Variable):
                 yield name, child
 
 
-def _stored(value: Any) -> dict[Any, Any]:
+def _stored(value: object) -> dict[str, object]:
     try:
         return dict(vars(value))
     except Exception:  # no __dict__, or an object that makes one up and fails

@@ -6,14 +6,14 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Any
+from types import ModuleType
 
 from ..errors import ArgumentValueError, kind_of
 from ..revisions import nnx
 from ._walk import is_object
 
 
-def load(target: str) -> Any:
+def load(target: str) -> object:
     """Import the module, from the current directory first, and call the factory.
 
     Args:
@@ -38,7 +38,8 @@ def load(target: str) -> Any:
             instead="a function without arguments that returns the model",
         )
     try:
-        return found()
+        model: object = found()
+        return model
     except (Exception, SystemExit) as error:
         raise ArgumentValueError(
             f"{target} failed: {_failure(error)}",
@@ -46,7 +47,7 @@ def load(target: str) -> Any:
         ) from error
 
 
-def _module(name: str) -> Any:
+def _module(name: str) -> ModuleType:
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -67,12 +68,13 @@ def _module(name: str) -> Any:
 def _does_not_import(name: str, error: BaseException) -> ArgumentValueError:
     return ArgumentValueError(
         f"module {name!r} cannot be imported: {_failure(error)}",
-        instead=f"mend it until `python -c 'import {name}'` runs",
+        instead=f"repair it until `python -c 'import {name}'` runs",
     )
 
 
-def _attribute(module: Any, module_name: str, attribute: str) -> Any:
-    found, known = module, module_name
+def _attribute(module: ModuleType, module_name: str, attribute: str) -> object:
+    found: object = module
+    known = module_name
     for part in attribute.split("."):
         if not hasattr(found, part):
             names = sorted(n for n in vars(found) if not n.startswith("_"))
