@@ -73,8 +73,8 @@ def test_doctor_is_healthy_here(capsys):
     assert report["versions"]["flax"] == nc.flax_version
     assert report["revision"] == nc.revision
     assert report["measured"]
-    held = {b.id for b in facts.behaviours(nc.flax_version, nc.jax_version)}
-    assert set(report["behaviours"]) == held
+    found = {b.id for b in facts.behaviours(nc.flax_version, nc.jax_version)}
+    assert set(report["behaviours"]) == found
 
 
 def test_doctor_prints_what_it_found(capsys):
@@ -116,11 +116,11 @@ def test_doctor_finds_companions_that_do_not_fit(monkeypatch):
     assert problem["run"] == "pip install 'numpy<2'"
 
 
-def test_doctor_finds_what_is_missing_old_or_taken_back(monkeypatch):
+def test_doctor_finds_what_is_missing_old_or_yanked(monkeypatch):
     assert "not installed" in examine(monkeypatch, flax=None).problems[0]["found"]
     assert "0.7.5 is older" in examine(monkeypatch, flax="0.7.5").problems[0]["found"]
     (yanked,) = (r.version for r in facts.releases(yanked=True) if r.yanked)
-    assert "withdrawn" in examine(monkeypatch, flax=yanked).problems[0]["found"]
+    assert "yanked" in examine(monkeypatch, flax=yanked).problems[0]["found"]
     assert "jax is not" in examine(monkeypatch, jax=None).problems[0]["found"]
 
 

@@ -225,10 +225,10 @@ def test_the_noxfile_of_the_example_makes_a_session_of_each_pair(monkeypatch):
     """Read with a stand-in for nox; ``nox -s downstream`` runs it with the real one."""
     nox = types.ModuleType("nox")
     nox.options = types.SimpleNamespace()
-    made = {}
+    decorated = {}
 
     def session(function):
-        made[function.__name__] = function
+        decorated[function.__name__] = function
         return function
 
     def parametrize(names, values, ids):
@@ -243,7 +243,7 @@ def test_the_noxfile_of_the_example_makes_a_session_of_each_pair(monkeypatch):
     monkeypatch.setitem(sys.modules, "nox", nox)
     text = (EXAMPLE / "noxfile.py").read_text(encoding="utf-8")
     exec(compile(text, "noxfile.py", "exec"), {"__name__": "noxfile"})
-    names, values, ids = made["tests"].rows
+    names, values, ids = decorated["tests"].rows
     assert names == "python,pair"
     expected = nc_nox.pairs(">=0.8", per="revision")
     assert values == [(p.python, p) for p in expected]
@@ -251,7 +251,7 @@ def test_the_noxfile_of_the_example_makes_a_session_of_each_pair(monkeypatch):
     ran = []
     one = Session()
     one.posargs, one.run = ["-x"], lambda *command: ran.append(command)
-    made["tests"](one, OLD)
+    decorated["tests"](one, OLD)
     assert one.installed[-1] == (*OLD.constraints, ".", "pytest>=8")
     assert ran == [("pytest", "-x")]
 

@@ -48,7 +48,7 @@ class Report:
         return not self.problems
 
     def problem(self, found: str, run: str) -> None:
-        """Add a problem and the command that mends it."""
+        """Add a problem and the command that solves it."""
         self.problems.append({"found": found, "run": run})
 
 
@@ -84,7 +84,7 @@ def _compare_with_facts(report: Report) -> None:
     row = facts.release(report.release)
     if row.yanked:
         report.problem(
-            f"flax {flax} was withdrawn by its authors ({row.yanked})", newest
+            f"flax {flax} was yanked from PyPI by its authors ({row.yanked})", newest
         )
         return
     report.jax_range = f"{row.jax_oldest} to {row.jax_newest}"

@@ -45,8 +45,8 @@ def pairs(
     """The pairs to test a library on, by release, from the oldest jax to the newest.
 
     Args:
-        flax: a PEP 440 specifier of the releases that the library is for; releases that
-            were withdrawn are not among them.
+        flax: a PEP 440 specifier of the releases that the library is for; yanked
+            releases are not among them.
         jax: the ``dated`` one, which is the newest of three weeks after the release and
             what most people had beside it; the ``oldest`` or ``newest`` measured to
             work; ``each`` of the three.
@@ -73,7 +73,7 @@ def install(session: nox.Session, pair: Pair, *packages: str) -> None:
 
     With the uv backend, a dated pair takes no companion (optax, orbax, ...) that is
     newer than its date. The packages may be of any date and never move Flax or jax: one
-    that asks for others is an error of the installer.
+    that requires others is an error of the installer.
 
     Args:
         session: with an environment of its own, on ``pair.python`` or later.

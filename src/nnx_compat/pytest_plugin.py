@@ -14,7 +14,7 @@
 ``pytest -p no:nnx_compat`` turns it off.
 
 It is loaded in every run, so it imports nothing but what pytest has imported already;
-the facts come when a test or an option asks for them, Flax and jax with the tests.
+the facts come when a test or an option needs them, Flax and jax with the tests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pytest
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import argparse
 
     from . import facts
+
+    _Action: TypeAlias = Literal["error", "warn", "ignore"]
+    _Filter: TypeAlias = Literal["error", "always", "ignore"]
 
 __all__ = ["FlaxDeprecationWarning", "FlaxUserDeprecationWarning", "nnx_release"]
 
@@ -61,7 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Watch from before the first conftest.py on."""
-    _watch_if_asked(early_config, early_config.known_args_namespace)
+    _watch_if_wanted(early_config, early_config.known_args_namespace)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,19 +75,19 @@ def pytest_configure(config: pytest.Config) -> None:
             f"{mark}(specifier, reason=''): skip where the installed {mark} is not in "
             f'it, as "{example}" (nnx-compat).',
         )
-    _watch_if_asked(config, config.option)  # when a conftest.py loaded the plugin
+    _watch_if_wanted(config, config.option)  # when a conftest.py loaded the plugin
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is installed, when the option is used."""
-    return [_installed()] if _asked(config) and not _quiet(config) else []
+    return [_installed()] if _action(config) and not _quiet(config) else []
 
 
 def pytest_report_collectionfinish(
     config: pytest.Config, items: Sequence[pytest.Item]
 ) -> list[str]:
     """Say it here when only the tests show that the plugin is used."""
-    if _asked(config) or _quiet(config) or not any(map(_uses, items)):
+    if _action(config) or _quiet(config) or not any(map(_uses, items)):
         return []
     return [_installed()]
 
@@ -204,8 +207,8 @@ def _marks(item: pytest.Item) -> Iterator[pytest.Mark]:
 
 
 def _uses(item: pytest.Item) -> bool:
-    asked: Sequence[str] = getattr(item, "fixturenames", ())
-    return "nnx_release" in asked or any(True for _ in _marks(item))
+    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+    return "nnx_release" in fixtures or any(True for _ in _marks(item))
 
 
 def _reason_to_skip(mark: pytest.Mark) -> str:
@@ -266,14 +269,15 @@ _END = frozenset({"_pytest", "pluggy"})
 _watching: weakref.WeakSet[pytest.Config] = weakref.WeakSet()
 
 
-def _asked(config: pytest.Config) -> str | None:
-    action: str | None = config.getoption("nnx_deprecations", None)
+def _action(config: pytest.Config) -> _Action | None:
+    """What ``--nnx-deprecations`` says, if it is given."""
+    action: _Action | None = config.getoption("nnx_deprecations", None)
     return action
 
 
-def _watch_if_asked(config: pytest.Config, options: argparse.Namespace) -> None:
-    asked = getattr(options, "nnx_deprecations", None)
-    if asked is None or config in _watching:
+def _watch_if_wanted(config: pytest.Config, options: argparse.Namespace) -> None:
+    action: _Action | None = getattr(options, "nnx_deprecations", None)
+    if action is None or config in _watching:
         return
     if config.pluginmanager.is_blocked("warnings"):
         raise pytest.UsageError(
@@ -281,11 +285,11 @@ def _watch_if_asked(config: pytest.Config, options: argparse.Namespace) -> None:
             "  instead: leave out -p no:warnings"
         )
     _watching.add(config)
-    action = "always" if asked == "warn" else asked
+    filtered: _Filter = "always" if action == "warn" else action
     category = f"{__name__}.{FlaxDeprecationWarning.__name__}"
-    config.addinivalue_line("filterwarnings", f"{action}::{category}")
+    config.addinivalue_line("filterwarnings", f"{filtered}::{category}")
     # pytest read its filters before it came here: this one is for the conftest.py
-    warnings.simplefilter(action, FlaxDeprecationWarning)  # type: ignore[arg-type]
+    warnings.simplefilter(filtered, FlaxDeprecationWarning)
     config.add_cleanup(_watch())
 
 
@@ -308,15 +312,15 @@ def _watch() -> Callable[[], None]:
     return end
 
 
-def _moving(original: Callable[..., None]) -> Any:
+def _moving(original: Callable[..., None]) -> Callable[..., None]:
     """``warnings.warn``, but for deprecations of Flax, which it moves and names."""
 
     def warn(
         message: Warning | str,
         category: type[Warning] | None = None,
         stacklevel: int = 1,
-        source: Any = None,
-        **more: Any,
+        source: object = None,
+        **more: tuple[str, ...],
     ) -> None:
         __tracebackhide__ = True
         caller = sys._getframe(1)
@@ -326,7 +330,7 @@ def _moving(original: Callable[..., None]) -> Any:
             if cause is not None:
                 _emit(str(message), kind, cause)
                 return
-        prefixes: tuple[str, ...] = more.get("skip_file_prefixes", ())
+        prefixes = more.get("skip_file_prefixes", ())
         if prefixes:
             stacklevel = max(2, stacklevel)
         if not prefixes or not caller.f_code.co_filename.startswith(prefixes):

@@ -10,18 +10,12 @@ from . import masks, modules, releases
 from .values import ClassInfo, Dotted, Instance, Value
 
 __all__ = [
-    "ARRAY",
-    "exists",
-    "has",
-    "is_module",
-    "is_variable",
-    "member",
-    "of",
-    "parameters",
+    "ARRAY", "exists", "has", "is_module", "is_variable", "member", "of", "parameters",
     "read_back",
-]
+]  # fmt: skip
 
-#: Attributes of a Variable that are those of its array, where they are forwarded.
+#: Attributes of a Variable that are those of its array, where they are forwarded. The
+#: facts have few of them: forwarding is by ``__getattr__``, which a survey cannot see.
 ARRAY = frozenset(
     ("T", "shape", "dtype", "at", "ndim", "size", "nbytes", "astype", "reshape",
      "transpose", "sum", "mean", "min", "max", "std", "var", "all", "any", "ravel",
@@ -42,6 +36,7 @@ def of(value: Value) -> tuple[str, ...]:
 @cache
 def _is_variable_type(path: str) -> bool:
     """Whether it is a Variable class of NNX: those have what a Variable has."""
+    # a VariableState has the members, and is what stood for a Variable in states
     return path != "nnx.VariableState" and bool(masks.name(f"{path}.copy_from"))
 
 
@@ -76,6 +71,7 @@ def has(owner: Value, attribute: str, version: str) -> bool | None:
     if not path:
         return None
     there = masks.on(path)
+    # the first releases unwrap it on the way: what is asked there is the array
     if isinstance(owner, Instance) and owner.attribute:
         there &= ~masks.behaviour("attribute-unwraps-the-variable")
     return releases.has(there, version)

@@ -35,6 +35,8 @@ def importable(path: str) -> int:
     mask = releases.ALL
     if path.startswith(ROOTS[0]):
         mask &= ~masks.behaviour("nnx-is-experimental")
+    # files inside NNX were moved with most minors (graph, graphlib, object, pytreelib);
+    # the facts have those that can be reached as an attribute of the namespace
     inside = _within(path).strip(".").split(".")[0]
     if inside and masks.name(f"nnx.{inside}"):
         mask &= masks.on(f"nnx.{inside}")

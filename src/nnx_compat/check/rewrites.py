@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from .syntax import Located
 
-__all__ = ["OPERATORS", "Rewrite", "operand"]
+__all__ = ["OPERATORS", "Rewrite", "operand", "positional"]
 
 OPERATORS = {
     "Add": "+", "Sub": "-", "Mult": "*", "Div": "/", "FloorDiv": "//", "Mod": "%",
@@ -25,6 +25,17 @@ def operand(node: ast.expr, field: str = "x") -> str:
     """The field of a template, in parentheses where an operator would cut it up."""
     whole = (ast.Name, ast.Constant, ast.Call, ast.Attribute, ast.Subscript)
     return f"{{{field}}}" if isinstance(node, whole) else f"({{{field}}})"
+
+
+def positional(call: ast.Call, **first: Located) -> tuple[str, dict[str, Located]]:
+    """The fields that pass a call's positional arguments on, and what they stand for.
+
+    Args:
+        call: the call.
+        **first: what goes ahead of them.
+    """
+    parts = first | {f"a{i}": argument for i, argument in enumerate(call.args)}
+    return ", ".join(f"{{{field}}}" for field in parts), parts
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,10 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 __all__ = [
-    "FunctionNode",
-    "Located",
-    "all_arguments",
-    "dotted",
-    "ends",
-    "first_argument",
-    "has_lazy_annotations",
-    "is_attribute_of",
-    "is_none",
-    "is_static",
-    "raises_again",
-    "unstarred",
-    "unsubscripted",
-]
+    "FunctionNode", "Located", "all_arguments", "dotted", "ends", "first_argument",
+    "has_lazy_annotations", "is_attribute_of", "is_none", "is_static", "raises_again",
+    "unstarred", "unsubscripted",
+]  # fmt: skip
 
 #: Nodes that have a place in the source.
 Located = ast.expr | ast.stmt | ast.alias | ast.keyword

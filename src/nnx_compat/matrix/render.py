@@ -83,16 +83,16 @@ def _conformance_table(beside: Mapping[str, str]) -> str:
                "install()", "left out", "measured")  # fmt: skip
     body = []
     for record in conformance():
-        apart = ", ".join(f"{n} {why}" for why, n in sorted(record["apart"].items()))
+        left_out = ", ".join(f"{n} {why}" for why, n in sorted(record["apart"].items()))
         for group, files in _file_groups(record["files"]).items():
-            judged = sum(row["judged"] for row in files)
+            counted = sum(row["judged"] for row in files)
             body.append(
-                [record["tests_of"], record["flax"], group, str(judged)]
+                [record["tests_of"], record["flax"], group, str(counted)]
                 + [
-                    f"{(n := sum(row[way] for row in files))} ({n / judged:.0%})"
+                    f"{(n := sum(row[way] for row in files))} ({n / counted:.0%})"
                     for way in ("native", "drop-in", "install")
                 ]
-                + [apart if group == "all" else ""]
+                + [left_out if group == "all" else ""]
                 + [_of(record, beside).removeprefix(", ")]
             )
     return _table(columns, body)

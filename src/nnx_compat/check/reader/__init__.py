@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 
-from . import (
+# each registers what it reads
+from . import (  # noqa: F401
     assignments,
     branches,
     calls,
@@ -20,23 +21,10 @@ from . import (
     functions,
     imports,
     statements,
-)
+)  # fmt: skip
 from .reading import Guard, Reading
 
 __all__ = ["Guard", "Reading", "read"]
-
-#: Each has registered what it reads.
-READERS = (
-    assignments,
-    branches,
-    calls,
-    classes,
-    expressions,
-    failures,
-    functions,
-    imports,
-    statements,
-)
 
 
 def read(path: str, tree: ast.Module) -> Reading:

@@ -65,6 +65,8 @@ def _note_changes(
     if isinstance(called, Dotted) and called.path == "nnx.update" and node.args:
         changed(reading, node.args[0])
     if isinstance(node.func, ast.Attribute) and isinstance(owner, Instance):
+        # an Optimizer that holds its model takes the gradients alone, and which model
+        # that changes is not written there
         optimizer = "nnx.Optimizer" in kinds.of(owner)
         if optimizer and node.func.attr == "update" and len(node.args) > 1:
             changed(reading, node.args[0])

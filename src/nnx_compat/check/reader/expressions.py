@@ -14,7 +14,8 @@ from .reading import Reading, expression
 from .scopes import Scope
 from .states import used
 
-#: Attributes of NNX's own layers that are Variables.
+#: Attributes of NNX's own layers that are Variables. Read from the Module, the first
+#: releases give the array (attribute-unwraps-the-variable).
 _PARAMETERS = ("kernel", "bias", "scale", "embedding", "mean", "var")
 _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 

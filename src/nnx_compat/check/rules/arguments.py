@@ -7,8 +7,7 @@ import ast
 from ... import facts
 from .. import events, masks, releases
 from ..findings import Problem
-from ..rewrites import Rewrite
-from ..syntax import Located
+from ..rewrites import Rewrite, positional
 from . import Rule
 
 
@@ -60,10 +59,7 @@ def _rewrite(event: events.Call, keyword: str) -> Rewrite | None:
     copies = event.path == "nnx.merge" and given.keys() == {"copy"}
     value = given["copy"].value if copies else None
     if isinstance(value, ast.Constant) and value.value is True:
-        parts: dict[str, Located] = {
-            f"a{i}": argument for i, argument in enumerate(event.node.args)
-        }
-        fields = ", ".join(f"{{{field}}}" for field in parts)
+        fields, parts = positional(event.node)
         return Rewrite(event.node, f"{{nc}}.merge({fields})", parts=parts)
     return None
 

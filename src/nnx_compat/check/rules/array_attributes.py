@@ -13,6 +13,7 @@ def find(event: events.Attribute) -> Problem | None:
     owner = event.owner
     if event.node.attr not in kinds.ARRAY or not kinds.is_variable(owner):
         return None
+    # a few were properties of the Variable itself before it forwarded any
     there = masks.behaviour("variable-forwards-attributes")
     there |= masks.on(f"nnx.Variable.{event.node.attr}")
     if owner.attribute:

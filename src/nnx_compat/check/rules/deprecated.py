@@ -6,7 +6,7 @@ import ast
 
 from .. import events, kinds, masks, releases
 from ..findings import Problem
-from ..rewrites import OPERATORS, Rewrite, operand
+from ..rewrites import OPERATORS, Rewrite, operand, positional
 from ..syntax import Located, dotted
 from . import Rule
 
@@ -85,9 +85,7 @@ def _rewrite_method(event: events.Attribute) -> Rewrite | None:
     if any(isinstance(a, ast.Starred) for a in call.args):
         return None
     name = _METHODS[method].partition("(")[0]
-    parts: dict[str, Located] = {"v": event.node.value}
-    parts |= {f"a{i}": argument for i, argument in enumerate(call.args)}
-    fields = ", ".join(f"{{{field}}}" for field in parts)
+    fields, parts = positional(call, v=event.node.value)
     if method == "map":  # its function comes first
         fields = "{a0}, {v}"
     # what flat_state gives became a sequence, and to_flat_state's is a dict

@@ -16,9 +16,11 @@ def find(event: events.Stored) -> Problem | None:
     if not event.holds_modules or not kinds.is_module(Instance(event.owner)):
         return None
     refused = masks.behaviour("list-of-modules-is-refused")
+    # what is no pytree of jax need not say what is data, and takes lists as before
     if not event.owner.pytree:
         refused &= ~masks.behaviour("module-may-be-no-pytree")
-    oldest = masks.behaviour("split-is-a-method")  # only Modules in Modules there
+    # where split is a method, only Modules in Modules are walked
+    oldest = masks.behaviour("split-is-a-method")
     of_keys = isinstance(event.value, (ast.Dict, ast.DictComp))
     what = "nnx.Dict" if of_keys else "nnx.List"
     form = f"{{nnx}}.{what[4:]}({{x}})"

@@ -16,6 +16,7 @@ def find(event: events.Call) -> Problem | None:
     axes = next(k.value for k in event.node.keywords if k.arg == "out_axes")
     if not any(getattr(n, "attr", "") == "Carry" for n in ast.walk(axes)):
         return None
+    # the release that brought nnx.Carry returns it first: its out_axes are of the rest
     there = masks.behaviour("scan-out-axes-hold-the-carry")
     return Problem(
         "`nnx.scan(out_axes=)` has a place for the carry on flax "

@@ -23,6 +23,7 @@ def find(event: events.Call) -> Problem | None:
         return None
     if not _computes(event.node.args[0]) or not _has_rngs(state.origin, set()):
         return None
+    # a Rngs that is static is in the graphdef, and no state has its keys
     streams = releases.ALL & ~masks.behaviour("rngs-are-static")
     return Problem(
         "this computes with the keys and counters of random streams too, which are in "

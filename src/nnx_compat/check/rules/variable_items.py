@@ -49,6 +49,7 @@ def find_read(event: events.Item) -> Problem | None:
     """An item of a Variable, read."""
     if event.stored or not kinds.is_variable(event.owner):
         return None
+    # before a Variable had items of its own, an attribute could read as the array
     there = masks.behaviour("variable-getitem-works")
     if event.owner.attribute:
         there |= masks.behaviour("attribute-unwraps-the-variable")
