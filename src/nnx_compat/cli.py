@@ -1,4 +1,4 @@
-"""The command line, ``nnx-compat``: check, explain, demo, doctor, matrix, run."""
+"""The command line, ``nnx-compat``: check, fix, explain, demo, doctor, matrix, run."""
 
 from __future__ import annotations
 

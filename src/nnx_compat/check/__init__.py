@@ -3,7 +3,12 @@
 ``check`` reads Python sources and notebooks; nothing is imported or run, and neither
 Flax nor jax has to be installed. The flow: ``sources`` -> ``reader`` (what is known of
 values, and on which releases a line is reached) -> ``rules`` (what differs between
-releases, from the facts) -> ``Report`` (the verdict), which ``output`` prints.
+releases, from the facts) -> ``Report`` (the verdict), which ``output`` prints. What the
+rules propose to write instead, ``rewrites``, is applied by ``fixing``.
+
+Shared by all: ``syntax`` and ``values`` (what an expression is), ``kinds`` (which class
+of NNX), ``modules`` (what a path names), ``masks`` and ``releases`` (the facts as sets
+of releases), ``events`` (what the reader shows to the rules).
 """
 
 from __future__ import annotations
