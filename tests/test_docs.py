@@ -25,6 +25,13 @@ MODULES = [
 ]
 
 
+class Finder(doctest.DocTestFinder):
+    """Finds the examples of functions that a decorator has completed, too."""
+
+    def _from_module(self, module, object):
+        return super()._from_module(module, inspect.unwrap(object))
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_public_function_has_a_docstring_with_an_example(name):
     text = inspect.getdoc(getattr(nc, name))
@@ -39,8 +46,11 @@ def test_the_examples_of_a_module_run(module):
     import numpy as np
 
     loaded = importlib.import_module(module)
-    result = doctest.testmod(loaded, extraglobs={"jax": jax, "jnp": jnp, "np": np})
-    assert result.failed == 0
+    runner = doctest.DocTestRunner()
+    more = {"jax": jax, "jnp": jnp, "np": np}
+    for examples in Finder(exclude_empty=True).find(loaded, extraglobs=more):
+        runner.run(examples)
+    assert runner.failures == 0
 
 
 def test_the_example_of_the_readme_runs():

@@ -23,7 +23,7 @@ from typing import Any
 from . import facts
 from .revisions import flax_version, nnx, revision
 
-__all__ = ["Answers", "here", "native", "native_in", "registry"]
+__all__ = ["Answers", "here", "native", "native_in", "parameters_of", "registry"]
 
 
 class Answers:
@@ -106,6 +106,10 @@ class Answers:
 
         # -- transforms --
         self.scan_puts_the_carry_first = inside("scan-puts-the-carry-first")
+        #: StateAxes, StateSharding and DiffState: axes, shardings and gradients of the
+        #: leaves of a Module, by filter. Before, transforms were about whole Modules.
+        self.transforms_take_filters = has("StateAxes")
+        self.custom_vjp_takes_arrays = inside("custom-vjp-takes-arrays")
 
 
 def _known(version: str) -> str:
@@ -124,7 +128,8 @@ def _known(version: str) -> str:
     return alike[-1]
 
 
-here = Answers(_known(flax_version))
+_RELEASE = _known(flax_version)
+here = Answers(_RELEASE)
 
 #: The public and private names of ``flax.nnx`` itself, without what ``install()`` adds.
 native: Mapping[str, Any] = MappingProxyType(dict(vars(nnx)))
@@ -139,3 +144,9 @@ def native_in(module: str, name: str, default: Any = None) -> Any:
     """What Flax has in a module of NNX, ``("metrics", "Average")``, or ``default``."""
     found = native.get(module)
     return vars(found).get(name, default) if isinstance(found, ModuleType) else default
+
+
+def parameters_of(name: str) -> frozenset[str]:
+    """The parameters that the installed ``nnx.<name>`` takes; none if there is none."""
+    row = facts.name(f"nnx.{name}")
+    return frozenset(p for p in row.parameters if row.on(_RELEASE, p))

@@ -1,0 +1,1 @@
+"""Derivatives, and what is kept for them."""

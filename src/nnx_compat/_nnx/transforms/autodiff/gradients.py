@@ -1,0 +1,229 @@
+"""Gradients with respect to a part of a Module: the state that a filter selects.
+
+The arguments are brought up to date with what the function did to them, the statistics
+of a BatchNorm for example.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, overload
+
+import jax
+
+from ...._release import here, native
+from ....errors import ArgumentTypeError, ArgumentValueError, RemovedNameWarning
+from ....revisions import nnx
+from .._layout import Layout
+from .._lifted import positional
+from .._outcome import Static, Traced
+from .._transform import MISSING, Builder, Function, P, Q, R, completed, natively
+from ._parts import Parts
+from .diff_state import DiffState, is_diff_state
+
+__all__ = ["grad", "value_and_grad"]
+
+Argnums = int | DiffState | Sequence[int | DiffState]
+_NO_WRT: object = object()
+#: Flax's own where there is one: its ``grad`` takes no other.
+_State: type[DiffState] = native.get("DiffState", DiffState)
+
+
+class _Grad(Protocol[Q]):
+    @overload
+    def __call__(
+        self, f: Callable[P, object], /, *args: Q.args, **options: Q.kwargs
+    ) -> Callable[P, Any]: ...
+
+    @overload
+    def __call__(
+        self, *args: Q.args, **options: Q.kwargs
+    ) -> Callable[[Callable[P, object]], Callable[P, Any]]: ...
+
+
+class _ValueAndGrad(Protocol[Q]):
+    @overload
+    def __call__(
+        self, f: Callable[P, R], /, *args: Q.args, **options: Q.kwargs
+    ) -> Callable[P, tuple[R, Any]]: ...
+
+    @overload
+    def __call__(
+        self, *args: Q.args, **options: Q.kwargs
+    ) -> Callable[[Callable[P, R]], Callable[P, tuple[R, Any]]]: ...
+
+
+def _gradient(build: Builder[Q]) -> _Grad[Q]:
+    made: _Grad[Q] = completed(build, ("argnums",))
+    return made
+
+
+def _with_value(like: _Grad[Q]) -> Callable[[Function], _ValueAndGrad[Q]]:
+    return functools.partial(completed, prefixes=("argnums",), like=like)
+
+
+@_gradient
+def grad(
+    f: Function = MISSING,
+    *,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    graph: bool | None = None,
+    graph_updates: bool | None = None,
+    wrt: object = _NO_WRT,
+) -> Function:
+    """A function that gives the gradients of ``f``, a State for each Module.
+
+    What ``f`` does to its arguments is propagated to them. Without ``f`` it is a
+    decorator.
+
+    Args:
+        f: takes Modules and arrays, by position or keyword, and returns a scalar; with
+            ``has_aux`` a pair of it and anything else.
+        argnums: of the arguments to differentiate with respect to: a position, which
+            means the ``nnx.Param`` of Modules and all of other arguments; or
+            ``nnx.DiffState(position, filter)``; or a tuple of such.
+        has_aux: whether ``f`` returns auxiliary data besides.
+        holomorphic: whether ``f`` is holomorphic.
+        allow_int: whether to differentiate with respect to integers, in vain.
+        graph: True, where the release has no tree mode.
+        graph_updates: True, where the release always propagates updates.
+        wrt: the old spelling of ``DiffState(0, wrt)``; it warns.
+
+    Raises:
+        ArgumentValueError: ``f`` is a bound method, or a position is there twice.
+        RefusedArgumentError: ``graph`` or ``graph_updates`` is False.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> loss = lambda model, x: model(x).sum()
+        >>> grads = nnx.grad(loss)(model, jnp.ones((1, 2)))
+        >>> [g.shape for g in jax.tree_util.tree_leaves(grads)]
+        [(3,), (2, 3)]
+    """
+    return _differentiated("grad", f, argnums, has_aux, holomorphic, allow_int, wrt)
+
+
+@_with_value(grad)
+def value_and_grad(f: Function, **options: Any) -> Function:
+    """A function that gives the value of ``f`` and its gradients.
+
+    Args:
+        f: as in ``grad``.
+        **options: those of ``grad``.
+
+    Returns:
+        A function that returns ``(value, gradients)``, with ``has_aux``
+        ``((value, aux), gradients)``.
+
+    Raises:
+        ArgumentValueError: as in ``grad``, as are the other errors.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> @nnx.value_and_grad(argnums=nnx.DiffState(0, nnx.Param))
+        ... def loss(model):
+        ...     return (0 * model(jnp.ones((1, 2)))).sum()
+        >>> float(loss(model)[0])
+        0.0
+    """
+    return _differentiated("value_and_grad", f, **options)
+
+
+def _differentiated(
+    name: str,
+    f: Function,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    wrt: object = _NO_WRT,
+    **modes: object,
+) -> Function:
+    if wrt is not _NO_WRT:
+        argnums = _from_wrt(name, argnums, wrt)
+    options = {"holomorphic": holomorphic, "allow_int": allow_int}
+    if here.transforms_take_filters:
+        given = {"argnums": argnums, "has_aux": has_aux, **options}
+        return natively(name, f, given)
+    chosen = _filters(name, argnums)
+
+    @functools.wraps(f)
+    def call(*args: object, **kwargs: object) -> object:
+        args = positional(f, args, kwargs)
+        filters = {i if i >= 0 else len(args) + i: w for i, w in chosen.items()}
+        if any(i >= len(args) or i < 0 for i in filters):
+            raise ArgumentValueError(
+                f"nnx.{name} is to differentiate with respect to arguments "
+                f"{sorted(filters)}, and was called with {len(args)}",
+                instead="argnums below the number of arguments",
+            )
+        layout = Layout(args)
+        parts = Parts(layout, filters)
+
+        def loss(diff: list[jax.Array], rest: list[jax.Array]) -> object:
+            traced = Traced(layout, parts.joined(diff, rest))
+            out = f(*traced.tree)
+            value, aux = out if has_aux else (out, None)
+            arrays, outcome = traced.outcome(aux)
+            return value, (arrays, Static(outcome))
+
+        (value, (arrays, outcome)), found = jax.value_and_grad(
+            loss, has_aux=True, **options
+        )(*parts.parted(layout.arrays))
+        aux = outcome.value.apply(layout.nodes, arrays)
+        every = parts.joined(found, [None] * len(layout.arrays))
+        states = layout.states(every, parts.paths.__contains__)
+        grads = tuple(states[i] for i in filters)
+        grads = grads[0] if _is_one(argnums) else grads
+        if name == "grad":
+            return (grads, aux) if has_aux else grads
+        return ((value, aux) if has_aux else value), grads
+
+    return call
+
+
+def _is_one(argnums: object) -> bool:
+    return isinstance(argnums, int) or is_diff_state(argnums)
+
+
+def _from_wrt(name: str, argnums: Any, wrt: object) -> Argnums:
+    positions = (argnums,) if isinstance(argnums, int) else argnums
+    if not all(isinstance(position, int) for position in positions):
+        raise ArgumentTypeError(
+            f"nnx.{name} was given both wrt= and a DiffState",
+            instead="argnums=nnx.DiffState(position, filter)",
+        )
+    warnings.warn(
+        f"nnx.{name}(wrt=...) is gone from newer Flax\n"
+        "  instead: argnums=nnx.DiffState(0, filter)",
+        RemovedNameWarning,
+        stacklevel=5,  # the caller of the transform
+    )
+    states = tuple(_State(position, wrt) for position in positions)
+    return states[0] if isinstance(argnums, int) else states
+
+
+def _filters(name: str, argnums: Any) -> dict[int, object]:
+    """The filter for each position that is differentiated."""
+    found: dict[int, object] = {}
+    for one in (argnums,) if _is_one(argnums) else argnums:
+        position = one.argnum if is_diff_state(one) else one
+        if not isinstance(position, int):
+            raise ArgumentTypeError(
+                f"nnx.{name} was given a {type(one).__name__} in argnums",
+                instead="a position, or nnx.DiffState(position, filter)",
+            )
+        if position in found:
+            raise ArgumentValueError(
+                f"nnx.{name}: argnum {position} is repeated in argnums",
+                instead="a DiffState with a tuple of filters",
+            )
+        found[position] = one.filter if is_diff_state(one) else nnx.Param
+    return found

@@ -1,0 +1,1 @@
+"""Functions over Modules that jax compiles, for one device or for several."""

@@ -1,0 +1,1 @@
+"""Maps and loops over axes of Modules and arrays."""

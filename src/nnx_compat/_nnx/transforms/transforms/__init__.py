@@ -1,0 +1,1 @@
+"""Branches, and functions that are traced without being run."""
