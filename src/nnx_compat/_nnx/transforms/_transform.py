@@ -135,17 +135,19 @@ def completed(
         signature = signature.replace(
             parameters=[*signature.parameters.values(), old_options]
         )
-    first = next(iter(signature.parameters))
-    modes = [m for m in ("graph", "graph_updates") if m in signature.parameters]
+    defaults = {key: p.default for key, p in signature.parameters.items()}
+    first = next(iter(defaults))
+    modes = [m for m in ("graph", "graph_updates") if m in defaults]
 
     @functools.wraps(build)
     def call(*args: object, **kwargs: object) -> Function:
         try:
-            options = signature.bind(*args, **kwargs).arguments
+            given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"{name}() {error}") from None
+        old = given.pop("old", {})
+        options = {k: v for k, v in given.items() if v is not defaults[k]}
         f = options.pop(first, MISSING)
-        old = options.pop("old", {})
         if f is MISSING:
             return functools.partial(call, **options, **old)
         f = check(name, f, **{mode: options.get(mode) for mode in modes})
@@ -165,10 +167,9 @@ def natively(
     options: Mapping[str, object],
     old: Mapping[str, object] = {},
 ) -> Function:
-    """Flax's own transform of a function.
+    """Flax's own transform of a function, with options that are not at their default.
 
-    What was left at its default is not passed on: on some releases the native default
-    is another one, as are the meanings of the axes that go with it.
+    With those of older releases their defaults go, and the meaning of axes to them.
 
     Raises:
         TypeError: the release has no such transform, or it takes no argument like one
@@ -180,5 +181,5 @@ def natively(
         raise TypeError(
             f"{name}() got an unexpected keyword argument {(unknown or list(old))[0]!r}"
         )
-    given = {k: v for k, v in options.items() if k in known and v is not None}
+    given = {k: v for k, v in options.items() if k in known}
     return cast(Function, native_names[name](f, **given, **old))
