@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import facts, functional
-from .._nnx.training.optimizer import model_of, recall, remember
+from .._nnx.training.optimizer.models import model_of, recall, remember
 from ..revisions import bound, flax_version, nnx
 from . import methods as members
 from .constructors import LAYERS, taking_later_arguments

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,15 @@ import jax.numpy as jnp
 from ...errors import ArgumentValueError
 from ...revisions import nnx
 from .. import resolve
-from .._attributes import holds, promoted, read
+from .._variable_attributes import value_of
+from . import dtypes
+
+if TYPE_CHECKING:
+    from flax.nnx import Module, Variable
+    from jax.lax import PrecisionLike
+    from jax.typing import DTypeLike
+
+    from ._types import PromoteDtype
 
 __all__ = ["RoPE", "dot_product_attention", "dot_product_attention_with_rope"]
 
@@ -26,10 +34,10 @@ def dot_product_attention(
     dropout_rng: jax.Array | None = None,
     dropout_rate: float = 0.0,
     deterministic: bool = False,
-    dtype: Any = None,
-    precision: Any = None,
-    module: Any = None,
-    promote_dtype: Callable[..., Any] = promoted,
+    dtype: DTypeLike | None = None,
+    precision: PrecisionLike = None,
+    module: Module | None = None,
+    promote_dtype: PromoteDtype = dtypes.promote_dtype,
     is_causal: bool = False,
 ) -> jax.Array:
     """Values, averaged with weights that are a softmax of ``query @ key``.
@@ -111,8 +119,8 @@ class RoPE(nnx.Module):  # type: ignore[misc, name-defined]
                 "Either both `embedding_size` and `max_seq_len` or none of them must "
                 "be provided"
             )
-        sin: Any = None
-        cos: Any = None
+        sin: Variable[jax.Array] | None = None
+        cos: Variable[jax.Array] | None = None
         if embedding_size is not None and max_seq_len is not None:
             angles = _angles(theta, embedding_size, jnp.arange(float(max_seq_len)))
             sin, cos = nnx.Variable(jnp.sin(angles)), nnx.Variable(jnp.cos(angles))
@@ -132,9 +140,9 @@ class RoPE(nnx.Module):  # type: ignore[misc, name-defined]
             ArgumentValueError: there is not one position for each step.
         """
         length, size = x.shape[-2:]
-        if input_positions is None and holds(self, "cached_sin"):
-            sin = read(self, "cached_sin")[:length]
-            cos = read(self, "cached_cos")[:length]
+        if input_positions is None and value_of(self, "cached_sin") is not None:
+            sin = value_of(self, "cached_sin")[:length]
+            cos = value_of(self, "cached_cos")[:length]
         else:
             if input_positions is None:
                 input_positions = jnp.arange(float(length))
@@ -165,7 +173,7 @@ def dot_product_attention_with_rope(
     key: jax.Array,
     value: jax.Array,
     *,
-    rope: Any,
+    rope: Callable[[jax.Array, jax.Array | None], jax.Array],
     input_positions: jax.Array | None = None,
     **kwargs: Any,
 ) -> jax.Array:

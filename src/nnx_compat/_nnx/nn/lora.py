@@ -5,52 +5,64 @@ On the first releases that have the layer both matrices began at random.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
+from ..._release import here, native
 from ...errors import ArgumentTypeError
 from ...revisions import nnx
-from .._attributes import promoted, read, warn_removed
-from ..variablelib import types as variables
+from .._variable_attributes import value_of
+from .._warnings import warn_removed
+from . import dtypes
+from ._types import NO_METADATA, Metadata, PromoteDtype
 
-__all__ = ["LoRA", "LoRALinear"]
+if TYPE_CHECKING:
+    from flax.nnx import Param, Rngs
+    from jax.nn.initializers import Initializer
+    from jax.typing import DTypeLike
 
-Metadata = Mapping[str, Any]
-NONE: Metadata = MappingProxyType({})
-
-
-def _param_type() -> Any:
-    """Flax's own ``LoRAParam``, but not the first one, which is no Param."""
-    native = getattr(nnx, "LoRAParam", None)
-    if native is not None and issubclass(native, nnx.Param):
-        return native
-    return variables.LoRAParam
+__all__ = ["LoRA", "LoRALinear", "LoRAParam"]
 
 
-_LoRAParam: Any = _param_type()
-_Old: Any = getattr(nnx, "LoRA", nnx.Module)
-_OldLinear: Any = getattr(nnx, "LoRALinear", nnx.Linear)
+class LoRAParam(nnx.Param):  # type: ignore[misc, name-defined]
+    """The type of the two low-rank factors of a LoRA layer.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> issubclass(nnx.LoRAParam, nnx.Variable)
+        True
+    """
+
+
+#: Flax's own, but for the first one, which is no Param.
+_Param: Any = LoRAParam
+if not here.lora_param_is_no_param:
+    _Param = native.get("LoRAParam", LoRAParam)
+_Base: Any = native.get("LoRA", nnx.Module)
+_LinearBase: Any = native.get("LoRALinear", nnx.Linear)
 
 
 def _initializers(
-    asked: str, old: Any, a_initializer: Any, b_initializer: Any
-) -> tuple[Any, Any]:
+    argument: str,
+    old: Initializer | None,
+    a_initializer: Initializer,
+    b_initializer: Initializer,
+) -> tuple[Initializer, Initializer]:
     """The two to use, when one for both was given under its former name."""
     if old is None:
         return a_initializer, b_initializer
     warn_removed(
-        f"{asked} initializes both matrices of a LoRA, as it once did; nnx-compat "
+        f"{argument} initializes both matrices of a LoRA, as it once did; nnx-compat "
         "keeps it\n  instead: a_initializer= and b_initializer="
     )
     return old, old
 
 
-class LoRA(_Old):  # type: ignore[misc]
+class LoRA(_Base):  # type: ignore[misc]
     """``x @ lora_a @ lora_b``, added to what a base module gives (arXiv:2106.09685).
 
     Args:
@@ -84,17 +96,17 @@ class LoRA(_Old):  # type: ignore[misc]
         lora_rank: int,
         out_features: int,
         *,
-        base_module: Any = None,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
-        a_initializer: Any = initializers.he_uniform(),  # noqa: B008
-        b_initializer: Any = initializers.zeros,
-        lora_param_type: Any = _LoRAParam,
-        promote_dtype: Any = promoted,
-        rngs: Any,
-        a_metadata: Metadata = NONE,
-        b_metadata: Metadata = NONE,
-        kernel_init: Any = None,
+        base_module: Callable[..., jax.Array] | None = None,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        a_initializer: Initializer = initializers.he_uniform(),  # noqa: B008
+        b_initializer: Initializer = initializers.zeros,
+        lora_param_type: type[Param[jax.Array]] = _Param,
+        promote_dtype: PromoteDtype = dtypes.promote_dtype,
+        rngs: Rngs,
+        a_metadata: Metadata = NO_METADATA,
+        b_metadata: Metadata = NO_METADATA,
+        kernel_init: Initializer | None = None,
     ) -> None:
         init_a, init_b = _initializers(
             "kernel_init=", kernel_init, a_initializer, b_initializer
@@ -113,15 +125,15 @@ class LoRA(_Old):  # type: ignore[misc]
         self.lora_a = lora_param_type(a, **a_metadata)
         self.lora_b = lora_param_type(b, **b_metadata)
 
-    def __call__(self, x: jax.Array, **kwargs: Any) -> jax.Array:
+    def __call__(self, x: jax.Array, **kwargs: object) -> jax.Array:
         """``(..., in_features)`` to ``(..., out_features)``."""
-        given = (x, read(self, "lora_a"), read(self, "lora_b"))
+        given = (x, value_of(self, "lora_a"), value_of(self, "lora_b"))
         cast, a, b = self.promote_dtype(given, dtype=self.dtype)
         y: jax.Array = cast @ a @ b
         return y if self.base_module is None else y + self.base_module(cast, **kwargs)
 
 
-class LoRALinear(_OldLinear):  # type: ignore[misc]
+class LoRALinear(_LinearBase):  # type: ignore[misc]
     """A ``Linear`` with a ``LoRA`` beside it, whose kernel and bias keep their paths.
 
     Args:
@@ -153,16 +165,16 @@ class LoRALinear(_OldLinear):  # type: ignore[misc]
         out_features: int,
         *,
         lora_rank: int,
-        lora_dtype: Any = None,
-        lora_param_dtype: Any = jnp.float32,
-        a_initializer: Any = initializers.he_uniform(),  # noqa: B008
-        b_initializer: Any = initializers.zeros,
-        lora_param_type: Any = _LoRAParam,
-        lora_promote_dtype: Any = promoted,
-        rngs: Any,
-        a_metadata: Metadata = NONE,
-        b_metadata: Metadata = NONE,
-        lora_kernel_init: Any = None,
+        lora_dtype: DTypeLike | None = None,
+        lora_param_dtype: DTypeLike = jnp.float32,
+        a_initializer: Initializer = initializers.he_uniform(),  # noqa: B008
+        b_initializer: Initializer = initializers.zeros,
+        lora_param_type: type[Param[jax.Array]] = _Param,
+        lora_promote_dtype: PromoteDtype = dtypes.promote_dtype,
+        rngs: Rngs,
+        a_metadata: Metadata = NO_METADATA,
+        b_metadata: Metadata = NO_METADATA,
+        lora_kernel_init: Initializer | None = None,
         **kwargs: Any,
     ) -> None:
         init_a, init_b = _initializers(

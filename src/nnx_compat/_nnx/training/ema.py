@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import jax
 import jax.numpy as jnp
 
-from ... import facts
 from ...errors import ArgumentTypeError, NodeTypeError, StateStructureError
 from ...functional import (
     Path,
@@ -23,13 +23,18 @@ from ...functional import (
     variables,
 )
 from ...revisions import bound, nnx
-from .._attributes import Node, held, held_leaves
-from .._parameters import drop
+from .. import resolve
+from .._node import Node
+from .._parameters import check
+from .._pytree_attributes import as_attribute, leaves_of
+
+if TYPE_CHECKING:
+    from flax.nnx import Module, State, Variable
+    from flax.nnx.filterlib import Filter
 
 __all__ = ["EMA"]
 
-# From the release on that treats a pytree in an attribute as static, it is marked.
-_data: Any = getattr(nnx, "data", lambda value: value)
+M = TypeVar("M", bound="Module")
 
 
 class EMA(Node):  # type: ignore[misc]
@@ -39,7 +44,7 @@ class EMA(Node):  # type: ignore[misc]
         params: a Module, or a State.
         decay: how much of the average stays at each update, 0 to 1.
         only: a filter; which Variables are averaged.
-        graph: ``None`` or ``True``; tree mode cannot be had here.
+        graph: None or True: this release has no tree mode.
 
     Attributes:
         decay: as given.
@@ -63,17 +68,23 @@ class EMA(Node):  # type: ignore[misc]
     """
 
     def __init__(
-        self, params: Any, decay: float, *, only: Any = ..., graph: bool | None = None
+        self,
+        params: Module | State,
+        decay: float,
+        *,
+        only: Filter = ...,
+        graph: bool | None = None,
     ) -> None:
         if graph is not None:
-            drop("EMA", next(r for r in facts.parameters() if r.name == "graph"), graph)
+            check("EMA", graph=graph)
         self.decay = decay
         self.filter = only
         flat = bound.flatten(_selected(params, only))
         averages = {path: _average(path, leaf) for path, leaf in flat.items()}
-        self.params = _data(held(averages))
+        # a State is static as an attribute, on some releases, unless it is marked
+        self.params = resolve("data")[0](as_attribute(averages))
 
-    def update(self, updates: Any) -> None:
+    def update(self, updates: Module | State | dict[Any, Any]) -> None:
         """Let the averages follow: ``decay * average + (1 - decay) * new``.
 
         Args:
@@ -83,7 +94,7 @@ class EMA(Node):  # type: ignore[misc]
         Raises:
             StateStructureError: Variables are missing, or a shape is another one.
         """
-        averages = held_leaves(self.params)
+        averages = leaves_of(self.params)
         if not isinstance(updates, dict):
             updates = _selected(updates, self.filter)
         flat = given_leaves(updates, averages, "EMA.update")
@@ -100,12 +111,12 @@ class EMA(Node):  # type: ignore[misc]
                 details=problems,
                 instead="a model of the structure that the EMA was made for",
             )
-        keep = self.decay
         for path, variable in averages.items():
-            average = keep * get_value(variable) + (1.0 - keep) * new[path]
-            bound.write(variable, average.astype(get_value(variable).dtype))
+            old = get_value(variable)
+            average = self.decay * old + (1.0 - self.decay) * new[path]
+            bound.write(variable, average.astype(old.dtype))
 
-    def apply_to(self, model: Any) -> Any:
+    def apply_to(self, model: M) -> M:
         """A model like this one that has the averages as its Variables.
 
         They are shared: later updates of the EMA show in it.
@@ -121,17 +132,16 @@ class EMA(Node):  # type: ignore[misc]
             NodeTypeError: a Variable is in a node that cannot be changed, a tuple.
 
         Example:
-            >>> import nnx_compat
-        >>> from nnx_compat import nnx
+            >>> from nnx_compat import nnx
             >>> model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
             >>> ema = nnx.EMA(model, decay=0.9)
             >>> ema_model = ema.apply_to(model)
             >>> vars(ema_model)["kernel"] is ema.params["kernel"]
             True
         """
-        made = clone(model)
-        found = variables(made)
-        averages: dict[Path, Any] = held_leaves(self.params)
+        averaged: M = clone(model)
+        found = variables(averaged)
+        averages = leaves_of(self.params)
         missing = [f"{show(path)}: missing" for path in averages if path not in found]
         if missing:
             raise StateStructureError(
@@ -139,11 +149,11 @@ class EMA(Node):  # type: ignore[misc]
                 details=missing,
                 instead="a model of the structure that the EMA was made for",
             )
-        _exchange(made, {id(found[p]): v for p, v in averages.items()})
-        return made
+        _exchange(averaged, {id(found[p]): v for p, v in averages.items()})
+        return averaged
 
 
-def _exchange(node: Any, wanted: dict[int, Any]) -> None:
+def _exchange(node: Module, wanted: dict[int, Variable[jax.Array]]) -> None:
     """Put Variables in the place of others, by their ids, wherever they are."""
     done: set[int] = set()
     for _, holder in list(iter_graph(node)):
@@ -167,13 +177,13 @@ def _exchange(node: Any, wanted: dict[int, Any]) -> None:
         )
 
 
-def _selected(params: Any, only: Any) -> Any:
+def _selected(params: Module | State, only: Filter) -> State:
     if isinstance(params, nnx.State):
         return filter_state(params, only)
     return state(params, only)
 
 
-def _average(path: Path, leaf: Any) -> Any:
+def _average(path: Path, leaf: Variable[jax.Array]) -> Variable[jax.Array]:
     if not is_variable(leaf):
         raise ArgumentTypeError(
             f"EMA only supports Variable leaves, got {type(leaf).__name__} at "

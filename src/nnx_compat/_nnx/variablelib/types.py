@@ -19,7 +19,6 @@ from ...errors import ArgumentTypeError, ArgumentValueError, RemovedNameWarning
 from ...revisions import nnx
 
 __all__ = [
-    "LoRAParam",
     "Perturbation",
     "Rng",
     "RngCount",
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 _Variable: Any = nnx.Variable
-_Param: Any = nnx.Param
 _Intermediate: Any = nnx.Intermediate
 
 # -- types --------------------------------------------------------------------------
@@ -47,16 +45,6 @@ class Perturbation(_Intermediate):  # type: ignore[misc]
     Example:
         >>> from nnx_compat import nnx
         >>> issubclass(nnx.Perturbation, nnx.Intermediate)
-        True
-    """
-
-
-class LoRAParam(_Param):  # type: ignore[misc]
-    """The type of the two low-rank factors of a LoRA layer.
-
-    Example:
-        >>> from nnx_compat import nnx
-        >>> issubclass(nnx.LoRAParam, nnx.Variable)
         True
     """
 

@@ -1,0 +1,1 @@
+"""Normalization layers that came one after the other."""
