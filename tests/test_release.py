@@ -213,8 +213,6 @@ ROOMS = ("_release.py", "revisions")
 #: Files that still ask, to be emptied.
 STILL = (
     "_install",
-    "_nnx/nn", "_nnx/training",
-    "_nnx/_attributes.py",
     "_nnx/rnglib", "_nnx/variablelib", "_nnx/_modules.py", "_nnx/_parameters.py",
     "functional", "functional.py", "pure",
 )  # fmt: skip
