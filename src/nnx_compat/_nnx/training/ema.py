@@ -9,16 +9,15 @@ import jax.numpy as jnp
 
 from ...errors import ArgumentTypeError, NodeTypeError, StateStructureError
 from ...functional import (
+    Filter,
     Path,
     clone,
-    filter_state,
     get_metadata,
     get_value,
     given_leaves,
     is_variable,
     iter_graph,
     show,
-    state,
     variable_type,
     variables,
 )
@@ -27,10 +26,10 @@ from .. import resolve
 from .._node import Node
 from .._parameters import check
 from .._pytree_attributes import as_attribute, leaves_of
+from ._selection import selected
 
 if TYPE_CHECKING:
     from flax.nnx import Module, State, Variable
-    from flax.nnx.filterlib import Filter
 
 __all__ = ["EMA"]
 
@@ -79,7 +78,7 @@ class EMA(Node):  # type: ignore[misc]
             check("EMA", graph=graph)
         self.decay = decay
         self.filter = only
-        flat = bound.flatten(_selected(params, only))
+        flat = bound.flatten(selected(params, only))
         averages = {path: _average(path, leaf) for path, leaf in flat.items()}
         # a State is static as an attribute, on some releases, unless it is marked
         self.params = resolve("data")[0](as_attribute(averages))
@@ -96,7 +95,7 @@ class EMA(Node):  # type: ignore[misc]
         """
         averages = leaves_of(self.params)
         if not isinstance(updates, dict):
-            updates = _selected(updates, self.filter)
+            updates = selected(updates, self.filter)
         flat = given_leaves(updates, averages, "EMA.update")
         new = {path: get_value(leaf) for path, leaf in flat.items()}
         problems = [f"{show(path)}: missing" for path in averages if path not in new]
@@ -175,12 +174,6 @@ def _exchange(node: Module, wanted: dict[int, Variable[jax.Array]]) -> None:
             "EMA.apply_to: Variables are in nodes that cannot be changed",
             instead="a Module, a list or a dict in the place of a tuple",
         )
-
-
-def _selected(params: Module | State, only: Filter) -> State:
-    if isinstance(params, nnx.State):
-        return filter_state(params, only)
-    return state(params, only)
 
 
 def _average(path: Path, leaf: Variable[jax.Array]) -> Variable[jax.Array]:

@@ -49,7 +49,8 @@ def variable_at(
             f"there is no {what} for {show(path)}: the parameters of the layer were "
             "others when it was wrapped"
         )
-    return found[key]
+    variable: Variable[jax.Array] = found[key]
+    return variable
 
 
 def _texts(path: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.nn import initializers
 
 from ...._release import native
-from ....functional import Path, get_value, predicate, set_value, variables
+from ....functional import Filter, Path, get_value, predicate, set_value, variables
 from ....revisions import nnx
 from .. import dtypes
 from .._types import Axes, PromoteDtype
@@ -19,7 +19,6 @@ from ._common import each_axis
 
 if TYPE_CHECKING:
     from flax.nnx import Rngs, Variable
-    from flax.nnx.filterlib import Filter
     from jax.nn.initializers import Initializer
     from jax.typing import DTypeLike
 

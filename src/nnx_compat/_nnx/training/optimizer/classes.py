@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ...._release import native
 from ....errors import ArgumentTypeError
+from ....functional import Filter, Nested
 from ....revisions import nnx
 from ..._node import Node
 from ..._parameters import check
@@ -20,7 +21,6 @@ from .variables import OptState, to_opt_state
 if TYPE_CHECKING:
     import optax  # type: ignore[import-not-found]
     from flax.nnx import State
-    from flax.nnx.filterlib import Filter
 
 __all__ = ["ModelAndOptimizer", "Optimizer"]
 
@@ -129,7 +129,7 @@ class Optimizer(_Base, Generic[M]):  # type: ignore[misc]
     def update(
         self,
         model: M = _MISSING,
-        grads: State | dict[Any, Any] = _MISSING,
+        grads: State | Nested = _MISSING,
         **kwargs: object,
     ) -> optax.Updates:
         """Change the model's parameters and the state of the optimizer by one step.
@@ -189,7 +189,7 @@ class ModelAndOptimizer(Optimizer[M]):
         self.model = model
 
     def update(  # type: ignore[override]
-        self, grads: State | dict[Any, Any], **kwargs: object
+        self, grads: State | Nested, **kwargs: object
     ) -> optax.Updates:
         """Change the model and the state of the optimizer by one step.
 
@@ -220,7 +220,7 @@ class ModelAndOptimizer(Optimizer[M]):
 
 def _old_arguments(
     optimizer: Optimizer[M], model: Any, grads: Any
-) -> tuple[M, State | dict[Any, Any]]:
+) -> tuple[M, State | Nested]:
     """``update(grads)``: the model is the one that the optimizer was made for."""
     if grads is _MISSING:
         model, grads = _MISSING, model

@@ -12,8 +12,9 @@ import optax  # type: ignore[import-not-found]
 from ...._release import here
 from ....errors import StateStructureError
 from ....functional import (
+    Filter,
+    Nested,
     Path,
-    filter_state,
     given_leaves,
     is_variable,
     predicate,
@@ -24,10 +25,10 @@ from ....functional import (
 from ....revisions import bound, nnx
 from ..._pytree_attributes import as_attribute, leaves_of
 from ..._variable_attributes import set_value_of, value_of
+from .._selection import selected
 
 if TYPE_CHECKING:
     from flax.nnx import Module, State, Variable
-    from flax.nnx.filterlib import Filter
 
     from .classes import Optimizer
 
@@ -38,7 +39,7 @@ R = TypeVar("R")
 def apply(
     optimizer: Optimizer[M],
     model: M,
-    grads: State | Module | dict[Any, Any],
+    grads: State | Module | Nested,
     kwargs: Mapping[str, object],
 ) -> optax.Updates:
     """Change the parameters and the state of the optimizer; what was added to them."""
@@ -61,16 +62,15 @@ def apply(
     return updates
 
 
-def trained(model: Module | State, wrt: Filter) -> dict[Path, Variable[jax.Array]]:
+def trained(model: Any, wrt: Filter) -> dict[Path, Variable[jax.Array]]:
     """The parameters that ``wrt`` chooses, by path."""
-    chosen = filter_state if isinstance(model, nnx.State) else state
-    found = bound.flatten(chosen(model, wrt))
+    found = bound.flatten(selected(model, wrt))
     # An absent bias is a Param that holds None, on older releases.
     return {path: leaf for path, leaf in found.items() if stored(leaf) is not None}
 
 
 def _write(
-    model: Module | State,
+    model: object,
     params: Mapping[Path, Variable[jax.Array]],
     new: Mapping[Path, jax.Array],
 ) -> None:
@@ -88,14 +88,13 @@ def _with_value(leaf: Variable[R] | R, value: R) -> Variable[R] | R:
 
 
 def _gradients(
-    grads: State | Module | dict[Any, Any],
+    grads: State | Module | Nested,
     params: Mapping[Path, Variable[jax.Array]],
     wrt: Filter,
 ) -> dict[Path, jax.Array]:
     """The value of each gradient, in the order of the parameters, checked."""
-    if isinstance(grads, nnx.Module):
-        grads = state(grads, wrt)
-    flat = given_leaves(grads, params, "Optimizer.update")
+    given: Any = state(grads, wrt) if isinstance(grads, nnx.Module) else grads
+    flat = given_leaves(given, params, "Optimizer.update")
     chosen = predicate(wrt)
     problems = [f"{show(path)}: no gradient" for path in params if path not in flat]
     fitted = {}

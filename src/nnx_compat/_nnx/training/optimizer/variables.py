@@ -45,9 +45,10 @@ def to_opt_state(tree: optax.OptState) -> optax.OptState:
 
 
 def _as_opt_state(leaf: Variable[jax.Array] | ArrayLike) -> Variable[jax.Array]:
-    if not is_variable(leaf):
-        return OptArray(leaf)
-    metadata = get_metadata(leaf)
-    if "optimizer_sharding" in metadata:
-        metadata["sharding"] = metadata.pop("optimizer_sharding")
-    return OptVariable(stored(leaf), **metadata)
+    kind, metadata = OptArray, {}
+    if is_variable(leaf):
+        kind, metadata = OptVariable, get_metadata(leaf)
+        if "optimizer_sharding" in metadata:
+            metadata["sharding"] = metadata.pop("optimizer_sharding")
+    made: Variable[jax.Array] = kind(stored(leaf), **metadata)
+    return made
