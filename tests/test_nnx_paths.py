@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, facts, nnx
+from nnx_compat.revisions import nnx as native
 
 ANYWHERE = [
     *("bridge", "compat", "filterlib", "graph", "graphlib", "helpers", "metrics"),
@@ -32,6 +34,46 @@ def test_what_is_in_them_is_what_the_namespace_has():
     assert nnx.filterlib.All is nnx.All
     assert nnx.nn.linear.Linear is nnx.Linear
     assert nnx.spmd.get_partition_spec is nnx.get_partition_spec
+
+
+NAMES = [
+    (home, path[4:])
+    for path in facts.names()
+    if (home := facts.name(path).home)
+    and facts.name(path).on(facts.releases()[-1].version)
+]
+
+
+def at(home):
+    found = nnx
+    for part in home.split("."):
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize(("home", "name"), NAMES)
+def test_a_public_name_is_found_where_the_newest_flax_keeps_it(home, name):
+    try:
+        flat = getattr(nnx, name)
+    except errors.RefusedNameError as error:
+        with pytest.raises(errors.RefusedNameError) as refused:
+            getattr(at(home), name)
+        assert str(refused.value) == str(error)
+    else:
+        assert getattr(at(home), name) is flat
+
+
+@pytest.mark.parametrize("home", sorted({home for home, _ in NAMES}))
+def test_a_name_in_a_module_is_looked_up_once(home):
+    module = at(home)
+    name = next(n for h, n in NAMES if h == home and n in dir(nnx))
+    assert getattr(module, name) is vars(module)[name]
+
+
+def test_what_is_private_to_a_file_of_flax_s_is_shown_as_it_is():
+    file = sys.modules[native.State.__module__]
+    private = [n for n in vars(file) if n[0] == "_" and n[:2] != "__"]
+    assert [n for n in private if getattr(nnx.statelib, n) is not vars(file)[n]] == []
 
 
 def test_functions_in_them_have_the_newest_meaning():

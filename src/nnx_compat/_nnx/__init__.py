@@ -7,13 +7,16 @@ reason, from the facts; and Python's usual error for a name that never was.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import warnings
+from types import ModuleType
 from typing import Any
 
 from .. import facts
+from .._release import native
 from ..errors import RefusedNameError, RemovedNameWarning
-from ..revisions import flax_version, nnx
+from ..revisions import flax_version
 
 
 def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
@@ -39,7 +42,7 @@ def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
             instead=row.instead,
             otherwise="" if last.last else f"pip install 'flax>={last.first}'",
         )
-    value = _find(name, replaced=kind == "replaced")
+    value = _find(name)
     if row is None or kind != "deprecated":
         return value, True
     if not warn:
@@ -58,27 +61,25 @@ def newest(name: str) -> Any:
     return resolve(name)[0]
 
 
-def _find(name: str, *, replaced: bool) -> Any:
-    place = facts.backports().get(name)
-    if not replaced or place is None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            try:
-                native = getattr(nnx, name)
-            except AttributeError:
-                pass
-            else:
-                return _up_to_date(name, native)
-    if place is None:
+def is_ours(name: str) -> bool:
+    """Whether a name stands for what is built here: Flax lacks it, or means another."""
+    row = facts.treatment(f"nnx.{name}", flax_version)
+    replaced = row is not None and row.treatment == "replaced"
+    return name in facts.backports() and (replaced or name not in native)
+
+
+@functools.cache  # a function that takes later arguments is one object, too
+def _find(name: str) -> Any:
+    if is_ours(name):
+        place = facts.backports()[name]
+        return getattr(importlib.import_module(f".{place}", __name__), name)
+    if name not in native:
         raise _unknown(name)
-    return getattr(importlib.import_module(f".{place}", __name__), name)
+    from . import _modules, _parameters
 
-
-def _up_to_date(name: str, native: Any) -> Any:
-    """Flax's own function, or one around it that takes the arguments of the newest."""
-    from . import _parameters as parameters
-
-    return parameters.accepting(name, native)
+    if isinstance(native[name], ModuleType):
+        return _modules.shown(native[name])
+    return _parameters.accepting(name, native[name])
 
 
 def _where(name: str) -> str:
@@ -106,7 +107,7 @@ def _last(name: str) -> str:
 def public() -> list[str]:
     """What ``dir`` shows: the names of the newest release that resolve here."""
     newest = facts.releases()[-1].version
-    here = {name for name in vars(nnx) if not name.startswith("_")}
+    here = {name for name in native if not name.startswith("_")}
     known = [path[4:] for path in facts.names() if path.count(".") == 1]
     backported = facts.backports()
     for name in known:

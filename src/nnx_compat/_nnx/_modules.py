@@ -1,22 +1,24 @@
-"""Names that are modules: NNX's own files, by the names they have today.
+"""Names that are modules: the files of NNX, by the paths they have today.
 
-Where Flax has the file under an older name, the module here shows what is in it. A
-public function that was looked up through it, ``nnx.graphlib.split``, is that of the
-drop-in namespace, so that it means what it means on the newest release. What is private
-to a file of Flax's is shown as it is, with the meaning of the installed release.
+The tree of the newest Flax is the map: ``nnx.transforms.iteration.scan`` is ``nnx.scan``
+on every release, since the facts know the home of each public name. What is private to
+a file of Flax's is shown as it is, with the meaning of the installed release; where
+Flax has the file under an older path, from there.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
 
 import flax.errors
 
 from .. import facts, revisions
-from . import resolve
+from .._release import native
+from . import _parameters, is_ours, resolve
 
 __all__ = [
     "bridge",
@@ -46,16 +48,76 @@ __all__ = [
     "wrappers",
 ]
 
+#: Files that were renamed or moved, and paths that are short for longer ones.
+MOVED = {
+    "graph": "graphlib",
+    "graph_utils": "graphlib",
+    "state": "statelib",
+    "variables": "variablelib",
+    "object": "pytreelib",
+    "compatibility": "bridge",
+    "wrappers": "bridge.wrappers",
+}
 
-class RenamedModule(ModuleType):
-    """A module of NNX by its newest name.
+#: The wrappers around Linen were in ``compat`` for a while, which is another file now.
+_BRIDGES = {
+    "bridge": ("compat", "compatibility"),
+    "bridge.wrappers": ("compat.wrappers", "compatibility"),
+}
+
+#: Names that the newest Flax has in a file though they are at home in another one. Those
+#: of ``compat`` are in graph mode there, as they are anyway where there is no other.
+_ALSO = {
+    "compat": (
+        "cached_partial", "checkify", "clone", "cond", "custom_vjp", "eval_shape",
+        "flatten", "fori_loop", "fork_rngs", "get_abstract_model", "grad", "graphdef",
+        "iter_children", "iter_graph", "iter_modules", "jit", "jvp", "pmap",
+        "recursive_map", "remat", "reseed", "scan", "shard_map", "split", "split_rngs",
+        "state", "switch", "value_and_grad", "view", "view_info", "vjp", "vmap",
+        "while_loop",
+    ),
+    "module": ("iter_children", "iter_module_children"),
+}  # fmt: skip
+
+#: The package that once held all files; they moved up into ``flax.nnx``.
+_ROOT = "nnx"
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(name)
+    return at(name)
+
+
+@functools.cache
+def at(path: str) -> ModuleType:
+    """The module of NNX at a path, ``"transforms.iteration"``: Flax's own or a view."""
+    path = MOVED.get(path, path)
+    short = path.rpartition(".")[2]
+    if is_ours(short) and facts.backports()[short] == path:
+        file: ModuleType = resolve(short, warn=False)[0]  # nnx.metrics is a file of ours
+        return file
+    files = () if _is_another(path) else tuple(_files(path))
+    if path == "errors" and not files:
+        return flax.errors
+    if files and _path(files[0]) == path and _is_native(path):
+        return files[0]
+    return NnxModule(path, files)
+
+
+def shown(file: ModuleType) -> ModuleType:
+    """What stands for a module of Flax's; one that is not of NNX is itself."""
+    path = _path(file)
+    view = at(path) if path and not _is_another(path) else file
+    return view if isinstance(view, NnxModule) else file
+
+
+class NnxModule(ModuleType):
+    """A module of NNX that shows the public names of the drop-in namespace.
 
     Args:
-        name: without ``nnx.``.
-        homes: where Flax has or had it, first choice first, without ``nnx.``.
-        names: public names that belong to it on the newest release, whether or not
-            Flax has them here.
-        renamed: names that are found under another one.
+        path: of it on the newest release, without ``nnx.``.
+        files: what Flax has in its place.
 
     Example:
         >>> from nnx_compat import nnx
@@ -63,140 +125,97 @@ class RenamedModule(ModuleType):
         True
     """
 
-    def __init__(
-        self,
-        name: str,
-        homes: tuple[str, ...] = (),
-        names: tuple[str, ...] = (),
-        renamed: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(f"nnx_compat.nnx.{name}")
-        home = _home(homes)
-        self.__dict__.update(_home=home, _names=names, _renamed=renamed or {})
-        if home is not None:
-            self.__doc__ = home.__doc__
-            self.__file__ = getattr(home, "__file__", None)
-            self.__path__ = getattr(home, "__path__", [])
+    def __init__(self, path: str, files: tuple[ModuleType, ...] = ()) -> None:
+        super().__init__(f"nnx_compat.nnx.{path}")
+        self._path, self._files = path, files
+        if files:
+            self.__doc__ = files[0].__doc__
+            self.__file__ = getattr(files[0], "__file__", None)
+            self.__path__ = getattr(files[0], "__path__", [])
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
-        name = self._renamed.get(name, name)
-        native = getattr(self._home, name, _ABSENT)
-        public = f"nnx.{name}" in facts.names()
-        if public and (native is not _ABSENT or name in self._names):
+        value = self._find(name)
+        vars(self)[name] = value  # the next look is that of a plain module attribute
+        return value
+
+    def _find(self, name: str) -> object:
+        if name in self._inner():
+            return at(name if self._path == _ROOT else f"{self._path}.{name}")
+        if name in self._names():
             return resolve(name, warn=False)[0]
-        if native is _ABSENT:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return native
+        for file in self._files:
+            if name not in vars(file):
+                continue
+            value = vars(file)[name]
+            if isinstance(value, ModuleType):
+                return shown(value)
+            # Flax's file has it, though it is at home elsewhere: nnx.graph.State
+            public = f"nnx.{name}" in facts.names() and native.get(name) is value
+            return resolve(name, warn=False)[0] if public else value
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    def _names(self) -> tuple[str, ...]:
+        return (*_homes().get(self._path, ()), *_ALSO.get(self._path, ()))
+
+    def _inner(self) -> set[str]:
+        """The modules in this one, by their last names."""
+        if self._path == _ROOT:
+            return {*_homes(), *__all__, *MOVED} - {_ROOT, "compat"}
+        above, depth = f"{self._path}.", self._path.count(".") + 1
+        return {p.split(".")[depth] for p in _homes() if p.startswith(above)}
 
     def __dir__(self) -> list[str]:
-        shown = set(self._names) | set(self._renamed)
-        return sorted(shown | set(dir(self._home) if self._home else ()))
+        shown = {*self._names(), *self._inner()}
+        return sorted(shown.union(*map(dir, self._files)))
 
 
-_ABSENT: Any = type("Absent", (), {})()
+@functools.cache
+def _homes() -> dict[str, tuple[str, ...]]:
+    """The public names by the module where the newest release that has them has them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in map(facts.name, facts.names()):
+        if name.home:
+            found[name.home] = (*found.get(name.home, ()), name.path[4:])
+    return found
 
 
-def _home(names: tuple[str, ...]) -> ModuleType | None:
-    """The first of these files that Flax has, in its namespace or in the one within."""
+def _files(path: str) -> Iterator[ModuleType]:
+    """What Flax has for a module of today, by the newest of its paths that it has."""
+    older = _BRIDGES.get(path) or [old for old, new in MOVED.items() if new == path]
     outer = revisions.nnx.__name__
-    for name in names:
+    for place in (path, *older):
         for root in (outer, f"{outer}.nnx"):
             try:
-                if importlib.util.find_spec(f"{root}.{name}") is not None:
-                    return importlib.import_module(f"{root}.{name}")
-            except ModuleNotFoundError:  # there is no namespace within
-                continue
-    return None
+                found = importlib.util.find_spec(f"{root}.{place}")
+            except (ModuleNotFoundError, ValueError):
+                continue  # no package within, or a path that install() has added
+            if found is not None:
+                yield importlib.import_module(found.name)
+                return
 
 
-def _of(*places: str) -> tuple[str, ...]:
-    found = facts.backports().items()
-    return tuple(name for name, at in found if at.partition(".")[0] in places)
+def _path(file: ModuleType) -> str:
+    """Where a module of Flax's is, below ``nnx``; empty for others."""
+    above, _, path = file.__name__.partition(f"{revisions.nnx.__name__}.")
+    return "" if above else path.removeprefix("nnx.")
 
 
-graphlib = RenamedModule(
-    "graphlib", ("graphlib", "graph", "graph_utils"), _of("graphlib")
-)
-graph = RenamedModule("graph", ("graph", "graph_utils"), _of("graphlib"))
-graph_utils = graphlib
-statelib = RenamedModule("statelib", ("statelib", "state"), _of("statelib"))
-variablelib = RenamedModule("variablelib", ("variablelib", "variables"))
-rnglib = RenamedModule("rnglib", ("rnglib",), _of("rnglib"))
-pytreelib = RenamedModule("pytreelib", ("pytreelib", "object"), _of("pytreelib"))
-object = RenamedModule("object", ("object",), _of("pytreelib"))
-module = RenamedModule(
-    "module",
-    ("module",),
-    (*_of("module"), "iter_children", "iter_module_children", "iter_modules"),
-)
-helpers = RenamedModule("helpers", ("helpers",), _of("helpers"))
-filterlib = RenamedModule("filterlib", ("filterlib",))
-proxy_caller = RenamedModule("proxy_caller", ("proxy_caller",))
-reprlib = RenamedModule("reprlib", ("reprlib",))
-tracers = RenamedModule("tracers", ("tracers",))
-nn = RenamedModule("nn", ("nn",))
-transforms = RenamedModule("transforms", ("transforms",), _of("transforms"))
-spmd = RenamedModule(
-    "spmd", ("spmd",), ("abstract_with_sharding", "as_abstract", "get_abstract_model")
-)
-visualization = RenamedModule("visualization", ("visualization",), ("display",))
-training = RenamedModule("training", ("training",), ("metrics", "optimizer"))
+def _is_another(path: str) -> bool:
+    """Whether the installed release has another file at this path than the newest."""
+    row = facts.treatment(f"nnx.{path}", revisions.flax_version)
+    return row is not None and row.treatment == "replaced"
 
-#: The wrappers around Linen, which have moved twice.
-_BRIDGES = ("bridge", "compatibility", "compat")
-bridge = RenamedModule("bridge", _BRIDGES)
-wrappers = RenamedModule("wrappers", ("bridge.wrappers", "compat.wrappers", *_BRIDGES))
-compatibility = bridge
 
-#: The functions in graph mode, which before there was another are the usual ones.
-compat = RenamedModule(
-    "compat",
-    (),
-    (
-        "cached_partial",
-        "checkify",
-        "clone",
-        "cond",
-        "custom_vjp",
-        "eval_shape",
-        "flatten",
-        "fori_loop",
-        "fork_rngs",
-        "get_abstract_model",
-        "grad",
-        "graphdef",
-        "iter_children",
-        "iter_graph",
-        "iter_modules",
-        "jit",
-        "jvp",
-        "pmap",
-        "recursive_map",
-        "remat",
-        "reseed",
-        "scan",
-        "shard_map",
-        "split",
-        "split_rngs",
-        "state",
-        "switch",
-        "value_and_grad",
-        "view",
-        "view_info",
-        "vjp",
-        "vmap",
-        "while_loop",
-    ),
-)
-
-errors = _home(("errors",)) or flax.errors
-
-#: The package that once held all files; they moved up into ``flax.nnx``.
-nnx = RenamedModule(
-    "nnx",
-    (),
-    tuple(n for n in __all__ if n not in ("compat", "nnx")),
-    {"graph": "graphlib", "state": "statelib", "variables": "variablelib"},
-)
+def _is_native(path: str) -> bool:
+    """Whether every name at home in a module is Flax's own object on this release."""
+    newest = facts.releases()[-1].version
+    return not any(
+        is_ours(name)
+        or _parameters.accepting(name, native.get(name)) is not native.get(name)
+        for home, names in _homes().items()
+        if home == path or home.startswith(f"{path}.")
+        for name in names
+        if facts.name(f"nnx.{name}").on(newest)
+    )
