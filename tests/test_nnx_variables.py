@@ -12,7 +12,8 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, facts, nnx
-from nnx_compat._nnx.variablelib import types as variables
+from nnx_compat._nnx.variablelib.types import identity
+from nnx_compat._nnx.variablelib.variable_state import VariableState
 from nnx_compat.revisions import nnx as native
 
 SHARDS = hasattr(flax.config, "flax_always_shard_variable")
@@ -65,7 +66,7 @@ def test_names_that_were_removed_are_kept_with_a_warning():
 
 def test_identity_gives_back_what_it_is_given():
     assert float(nnx.identity(jnp.float32(2.0))) == 2.0
-    assert variables.identity(rngs := object()) is rngs
+    assert identity(rngs := object()) is rngs
 
 
 # -- VariableState ------------------------------------------------------------------
@@ -99,14 +100,14 @@ def test_variable_state_takes_a_type_and_a_value():
 
 def test_variable_state_is_another_name_of_variable_where_states_hold_variables():
     # ours, which is used where there is no such class of its own
-    made = variables.VariableState(jnp.ones(2), unit="m")
+    made = VariableState(jnp.ones(2), unit="m")
     assert type(made) is nnx.Variable
-    assert isinstance(nnx.Param(1.0), variables.VariableState)
+    assert isinstance(nnx.Param(1.0), VariableState)
     with pytest.warns(errors.RemovedNameWarning, match=r"nnx\.Param\(value\)"):
-        assert type(variables.VariableState(nnx.Param, 1.0)) is nnx.Param
+        assert type(VariableState(nnx.Param, 1.0)) is nnx.Param
     with pytest.raises(errors.ArgumentTypeError, match="not a Variable"):
-        variables.VariableState(int, 1.0)
-    assert variables.VariableState.__name__ == "VariableState"
+        VariableState(int, 1.0)
+    assert VariableState.__name__ == "VariableState"
 
 
 # -- names of types -----------------------------------------------------------------

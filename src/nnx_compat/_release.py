@@ -16,14 +16,25 @@ branch that asks for it is dead, and both can be deleted.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from types import MappingProxyType, ModuleType
 from typing import Any
+
+import flax
 
 from . import facts
 from .revisions import flax_version, nnx, revision
 
-__all__ = ["Answers", "here", "native", "native_in", "parameters_of", "registry"]
+__all__ = [
+    "Answers",
+    "here",
+    "native",
+    "native_in",
+    "native_settings",
+    "parameters_of",
+    "registry",
+    "variable_names",
+]
 
 
 class Answers:
@@ -138,6 +149,17 @@ native: Mapping[str, Any] = MappingProxyType(dict(vars(nnx)))
 registry: Any = sys.modules[
     (nnx.GraphDef if here.split_is_a_method else nnx.split).__module__
 ]
+
+
+#: The settings about NNX that ``flax.config`` itself has, by their names.
+native_settings = frozenset(
+    name for name in facts.settings() if hasattr(flax.config, name)
+)
+
+#: The names of Variable types that NNX's bridge to Linen reads, once in a file of its.
+variable_names: MutableMapping[str, type] = sys.modules[
+    native.get("register_variable_name_type_pair", nnx.Variable).__module__
+].VariableTypeCache
 
 
 def native_in(module: str, name: str, default: Any = None) -> Any:

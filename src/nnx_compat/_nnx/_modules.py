@@ -1,10 +1,11 @@
 """Names that are modules: the files of NNX, by the paths they have today.
 
-The tree of the newest Flax is the map: ``nnx.transforms.iteration.scan`` is ``nnx.scan``
-on every release, since the facts know the home of each public name. What is private to
-a file of Flax's is shown as it is, with the meaning of the installed release; where
-Flax has the file under an older path, from there.
+The tree of the newest Flax is the map: ``nnx.transforms.iteration.scan`` is
+``nnx.scan`` on every release, since the facts know the home of each public name. What
+is private to a file of Flax's is shown as it is, with the meaning of the installed
+release; where Flax has the file under an older path, from there.
 """
+# ruff: noqa: F822  (the names are given by __getattr__)
 
 from __future__ import annotations
 
@@ -65,8 +66,8 @@ _BRIDGES = {
     "bridge.wrappers": ("compat.wrappers", "compatibility"),
 }
 
-#: Names that the newest Flax has in a file though they are at home in another one. Those
-#: of ``compat`` are in graph mode there, as they are anyway where there is no other.
+#: Names that the newest Flax also has in a file where they are not at home. Those of
+#: ``compat`` are in graph mode there, as they are anyway where there is no other.
 _ALSO = {
     "compat": (
         "cached_partial", "checkify", "clone", "cond", "custom_vjp", "eval_shape",
@@ -95,11 +96,13 @@ def at(path: str) -> ModuleType:
     path = MOVED.get(path, path)
     short = path.rpartition(".")[2]
     if is_ours(short) and facts.backports()[short] == path:
-        file: ModuleType = resolve(short, warn=False)[0]  # nnx.metrics is a file of ours
+        # nnx.metrics is a file of ours
+        file: ModuleType = resolve(short, warn=False)[0]
         return file
     files = () if _is_another(path) else tuple(_files(path))
     if path == "errors" and not files:
-        return flax.errors
+        moved: ModuleType = flax.errors
+        return moved
     if files and _path(files[0]) == path and _is_native(path):
         return files[0]
     return NnxModule(path, files)
@@ -173,7 +176,7 @@ class NnxModule(ModuleType):
 
 @functools.cache
 def _homes() -> dict[str, tuple[str, ...]]:
-    """The public names by the module where the newest release that has them has them."""
+    """The public names that are at home in each module."""
     found: dict[str, tuple[str, ...]] = {}
     for name in map(facts.name, facts.names()):
         if name.home:
