@@ -153,7 +153,7 @@ registry: Any = sys.modules[
 
 #: The settings about NNX that ``flax.config`` itself has, by their names.
 native_settings = frozenset(
-    name for name in facts.settings() if hasattr(flax.config, name)
+    row.name for row in facts.settings() if hasattr(flax.config, row.name)
 )
 
 #: The names of Variable types that NNX's bridge to Linen reads, once in a file of its.
