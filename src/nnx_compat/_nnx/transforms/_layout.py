@@ -108,10 +108,6 @@ class Layout:
             path: with_value(leaf, None) for path, leaf in self.leaves.items()
         }
 
-    def key(self) -> LayoutKey:
-        """The layout as the key of a cache, without nodes and arrays."""
-        return LayoutKey(self)
-
     def values(
         self, arrays: Sequence[jax.Array]
     ) -> tuple[dict[Path, Any], list[jax.Array]]:

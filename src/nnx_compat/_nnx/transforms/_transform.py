@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 Function = Callable[..., Any]
 Builder = Callable[Concatenate[Function, Q], Function]
 
@@ -84,6 +84,20 @@ class AxisTransform(Protocol[Q]):
     def __call__(
         self, *args: Q.args, **options: Q.kwargs
     ) -> Callable[[Callable[..., R]], Callable[..., R]]: ...
+
+
+class Derived(Protocol[Q, T_co]):
+    """A transform whose result takes what the function does and returns something."""
+
+    @overload
+    def __call__(
+        self, f: Callable[P, object], /, *args: Q.args, **options: Q.kwargs
+    ) -> Callable[P, T_co]: ...
+
+    @overload
+    def __call__(
+        self, *args: Q.args, **options: Q.kwargs
+    ) -> Callable[[Callable[P, object]], Callable[P, T_co]]: ...
 
 
 class Traits(TypedDict, total=False):

@@ -64,7 +64,8 @@ def custom_vjp(
         graph_updates: True, as updates are always propagated.
 
     Raises:
-        ArgumentValueError: ``fun`` is a bound method.
+        ArgumentValueError: ``fun`` is a bound method of a Module, or a position is
+            there twice.
         RefusedArgumentError: ``graph`` or ``graph_updates`` is False.
 
     Example:

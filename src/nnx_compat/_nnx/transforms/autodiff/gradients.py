@@ -19,7 +19,17 @@ from ....revisions import nnx
 from .._layout import Layout
 from .._lifted import positional
 from .._outcome import Static, Traced
-from .._transform import MISSING, Builder, Function, P, Q, R, completed, natively
+from .._transform import (
+    MISSING,
+    Builder,
+    Derived,
+    Function,
+    P,
+    Q,
+    R,
+    completed,
+    natively,
+)
 from ._parts import Parts
 from .diff_state import DiffState, is_diff_state
 
@@ -29,18 +39,6 @@ Argnums = int | DiffState | Sequence[int | DiffState]
 _NO_WRT: object = object()
 #: Flax's own where there is one: its ``grad`` takes no other.
 _State: type[DiffState] = native.get("DiffState", DiffState)
-
-
-class _Grad(Protocol[Q]):
-    @overload
-    def __call__(
-        self, f: Callable[P, object], /, *args: Q.args, **options: Q.kwargs
-    ) -> Callable[P, Any]: ...
-
-    @overload
-    def __call__(
-        self, *args: Q.args, **options: Q.kwargs
-    ) -> Callable[[Callable[P, object]], Callable[P, Any]]: ...
 
 
 class _ValueAndGrad(Protocol[Q]):
@@ -55,12 +53,12 @@ class _ValueAndGrad(Protocol[Q]):
     ) -> Callable[[Callable[P, R]], Callable[P, tuple[R, Any]]]: ...
 
 
-def _gradient(build: Builder[Q]) -> _Grad[Q]:
-    made: _Grad[Q] = completed(build, ("argnums",))
+def _gradient(build: Builder[Q]) -> Derived[Q, Any]:
+    made: Derived[Q, Any] = completed(build, ("argnums",))
     return made
 
 
-def _with_value(like: _Grad[Q]) -> Callable[[Function], _ValueAndGrad[Q]]:
+def _with_value(like: Derived[Q, Any]) -> Callable[[Function], _ValueAndGrad[Q]]:
     return functools.partial(completed, prefixes=("argnums",), like=like)
 
 

@@ -101,8 +101,8 @@ def jvp(
 ) -> Any:
     """The output of ``f`` and its derivative in the direction of ``tangents``.
 
-    The values of Variables that ``f`` changes are propagated. One of ``graph=False``
-    and ``graph_updates=False`` has to be said, as to the newest Flax.
+    As in ``nnx.vjp``, values are propagated, and one of ``graph=False`` and
+    ``graph_updates=False`` has to be said.
 
     Args:
         f: a function of Modules, Variables and arrays. Without ``primals`` the result

@@ -37,8 +37,8 @@ def remat(
         **old: what the installed Flax takes besides; with any it is the native one.
 
     Raises:
-        ArgumentValueError: ``f`` is a bound method.
-        RefusedArgumentError: ``graph`` or ``graph_updates`` is False.
+        ArgumentValueError: ``f`` is a bound method of a Module.
+        RefusedArgumentError: one of the modes is False.
 
     Example:
         >>> from nnx_compat import nnx

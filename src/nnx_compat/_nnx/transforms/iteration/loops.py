@@ -79,17 +79,16 @@ def fori_loop(
         lower: the first index.
         upper: the first that is not used any more.
         body_fun: from an index and a value to the next value, of the same structure.
-        init_val: the first value, a tree of Modules and arrays. The Modules in it are
-            brought up to date.
+        init_val: the first value, as in ``nnx.while_loop``.
         unroll: how many steps to put into one of the compiled loop.
         graph: True, as there is no tree mode.
         graph_updates: True, as updates are always propagated.
 
     Returns:
-        The last value.
+        What ``body_fun`` returns last.
 
     Raises:
-        StateStructureError: ``body_fun`` changes the structure of the value.
+        StateStructureError: that has another structure than ``init_val``.
 
     Example:
         >>> from nnx_compat import nnx

@@ -47,7 +47,7 @@ def scan(
 ) -> Function:
     """A function that runs ``f`` along axes of its arguments and carries one along.
 
-    What ``f`` does to its arguments is propagated. Without ``f`` it is a decorator.
+    What it does to its arguments is propagated. Without ``f`` this is a decorator.
 
     Args:
         f: takes Modules and arrays, by position.

@@ -114,8 +114,8 @@ def pmap(
         **old: what the installed Flax takes besides.
 
     Raises:
-        ArgumentValueError: ``f`` is a bound method, or a Module is among the axes.
-        RefusedArgumentError: the release cannot do what an argument asks for.
+        ArgumentValueError: as in ``nnx.vmap``.
+        RefusedArgumentError: an argument is static or donated, or a mode is False.
 
     Example:
         >>> from nnx_compat import nnx

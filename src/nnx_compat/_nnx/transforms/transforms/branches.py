@@ -74,7 +74,7 @@ def switch(
         graph_updates: True, as updates are always propagated.
 
     Raises:
-        StateStructureError: the branches leave operands of different structure.
+        StateStructureError: as in ``nnx.cond``.
 
     Example:
         >>> from nnx_compat import nnx

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 from jax.experimental import checkify as jax_checkify
@@ -13,24 +13,12 @@ from ...._release import native
 from .._checks import not_shared, propagates_updates, propagates_values
 from .._layout import Layout
 from .._lifted import Lifted, with_static, without_static
-from .._transform import MISSING, Builder, Function, P, Q, R, completed
+from .._transform import MISSING, Builder, Derived, Function, P, Q, R, completed
 
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr
 
 __all__ = ["checkify", "eval_shape", "make_jaxpr"]
-
-
-class _MakeJaxpr(Protocol[Q]):
-    @overload
-    def __call__(
-        self, f: Callable[P, object], /, *args: Q.args, **options: Q.kwargs
-    ) -> Callable[P, ClosedJaxpr]: ...
-
-    @overload
-    def __call__(
-        self, *args: Q.args, **options: Q.kwargs
-    ) -> Callable[[Callable[P, object]], Callable[P, ClosedJaxpr]]: ...
 
 
 def checkify(
@@ -90,8 +78,8 @@ def eval_shape(
         **kwargs: its arguments by keyword.
 
     Raises:
-        ArgumentValueError: ``f`` is a bound method.
-        RefusedArgumentError: ``graph`` or ``graph_updates`` is False.
+        ArgumentValueError: ``f`` is a bound method of a Module.
+        RefusedArgumentError: as in ``nnx.checkify``.
 
     Example:
         >>> from nnx_compat import nnx
@@ -115,8 +103,8 @@ def eval_shape(
     return cast(R, out.merge(shapes)[0])
 
 
-def _completed(build: Builder[Q]) -> _MakeJaxpr[Q]:
-    made: _MakeJaxpr[Q] = completed(build, check=propagates_values)
+def _completed(build: Builder[Q]) -> Derived[Q, ClosedJaxpr]:
+    made: Derived[Q, ClosedJaxpr] = completed(build, check=propagates_values)
     return made
 
 
