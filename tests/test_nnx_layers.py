@@ -1,6 +1,8 @@
 """Layers of the drop-in namespace: the numbers of the newest release, on every one."""
 
 import functools
+import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 
 import nnx_compat as nc
-from nnx_compat import errors, nnx
+from nnx_compat import errors, facts, nnx
+from nnx_compat._nnx.nn._extending import extending
 from nnx_compat.revisions import nnx as native
 
 
@@ -370,6 +373,76 @@ def test_a_lora_hands_arguments_on_and_takes_metadata():
     )
     assert jnp.allclose(layer(X, by=2.0), 2.0)
     assert nc.get_metadata(nc.variables(layer)["lora_a",]) == {"unit": "m"}
+
+
+# -- signatures and their docs ------------------------------------------------------
+
+LAYERS = [
+    name
+    for name, place in facts.backports().items()
+    if place.startswith(("nn.", "training."))
+    and name[0].isupper()
+    and name not in ("LoRAParam", "Metric", "MultiMetric", "RNNCellBase")
+    and not name.startswith("Opt")
+] + ["Optimizer", "OptimizedLSTMCell"]
+ENTRY = re.compile(r"^ {4}(\w+): ", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_docs_of_a_layer_name_its_arguments_in_the_order_of_its_signature(name):
+    layer = getattr(nnx, name)
+    if layer is getattr(native, name, None):
+        pytest.skip("Flax's own there")
+    document = inspect.getdoc(layer).partition("Args:")[2]
+    arguments = re.split(r"\n\n?\w+:\n", document)[0]
+    taken = inspect.signature(layer.__init__).parameters.values()
+    names = [p.name for p in taken if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    assert ENTRY.findall(arguments) == names[1:]
+
+
+def test_an_argument_that_no_layer_takes_is_python_s_usual_error():
+    for layer in (nnx.GroupNorm, nnx.RMSNorm):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'radius'"):
+            layer(32, radius=1, rngs=rngs())
+    with pytest.raises(TypeError, match="'use_bias'"):
+        nnx.RMSNorm(4, use_bias=True, rngs=rngs())
+    with pytest.raises(TypeError, match="'gate_fn'"):
+        nnx.SimpleCell(4, 3, gate_fn=jax.nn.relu, rngs=rngs())
+
+
+def test_a_layer_writes_out_what_it_leaves_to_the_class_it_derives_from():
+    class Base:
+        """A base.
+
+        Args:
+            size: how large it
+                is.
+            scale: by what.
+            seed: of it.
+        """
+
+        def __init__(self, size, *, scale=1, seed=0):
+            self.size = size
+
+    @extending
+    class Derived(Base):
+        """Derived.
+
+        Args:
+            {size}
+            shift: by how much.
+            {usual}
+        """
+
+        def __init__(self, size, *, shift=2, **usual):
+            super().__init__(size, **usual)
+
+    assert [line.strip() for line in Derived.__doc__.split("Args:")[1].split("\n")] == [
+        "", "size: how large it", "is.", "shift: by how much.", "scale: by what.",
+        "seed: of it.",
+    ]  # fmt: skip
+    signature = inspect.signature(Derived)
+    assert str(signature) == "(size, *, shift=2, scale=1, seed=0)"
 
 
 # -- arguments ----------------------------------------------------------------------

@@ -318,6 +318,20 @@ def test_an_optimizer_may_be_subclassed():
     assert int(nc.get_value(nc.variables(optimizer)["calls",])) == 1
 
 
+@pytest.mark.parametrize("name", ["Optimizer", "ModelAndOptimizer"])
+def test_an_optimizer_can_name_the_type_of_its_model(name):
+    kind = getattr(nnx, name)
+    model = linear()
+    optimizer = kind[nnx.Linear](model, optax.sgd(0.1), wrt=nnx.Param)
+    assert type(optimizer) is kind
+    assert type(nc.merge(*nc.split(optimizer))) is kind
+
+    class OfLinear(kind[nnx.Linear]):
+        """A subclass for one type of model."""
+
+    assert issubclass(OfLinear, kind)
+
+
 # -- the older spellings ------------------------------------------------------------
 
 

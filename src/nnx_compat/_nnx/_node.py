@@ -17,14 +17,14 @@ class _MethodNode(nnx.Module):  # type: ignore[misc, name-defined]
     ``module.update((state, graphdef))``; such a call is told from ours by its graphdef.
     """
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         own: Callable[..., object] | None = vars(cls).get("update")
         if own is None:
             return
 
         @functools.wraps(own)
-        def update(self: _MethodNode, *args: Any, **kwargs: Any) -> object:
+        def update(self: _MethodNode, *args: object, **kwargs: object) -> object:
             if args and _is_graph_update(args):
                 return nnx.Module.update(self, *args, **kwargs)
             return own(self, *args, **kwargs)
@@ -32,11 +32,11 @@ class _MethodNode(nnx.Module):  # type: ignore[misc, name-defined]
         cls.update = update
 
 
-def _is_graph_update(args: tuple[Any, ...]) -> bool:
+def _is_graph_update(args: tuple[object, ...]) -> bool:
     last = args[-1][-1] if isinstance(args[-1], tuple) and args[-1] else args[-1]
     return isinstance(last, nnx.GraphDef)
 
 
-#: Object, Pytree or how it is called on this release; a Module where nothing else can
-#: be split.
+#: Object, Pytree or whatever Module derives from on this release; a Module where
+#: nothing else can be split.
 Node: Any = _MethodNode if here.only_modules_are_nodes else nnx.Module.__mro__[1]

@@ -55,11 +55,11 @@ class _PytreeAttribute:
         form, nodes = vars(node)[f"_{self._name}_form"], vars(node)[self._name]
         return form.tree.unflatten(_at(nodes, path) for path in form.paths)
 
-    def __set__(self, node: Pytree, tree: Any) -> None:
+    def __set__(self, node: Pytree, tree: object) -> None:
         set_pytree(node, self._name, tree)
 
 
-def _at(nodes: Any, path: Path) -> Any:
+def _at(nodes: Mapping[str, Any], path: Path) -> Any:
     for key in path:
         nodes = nodes[key]
     return nodes
@@ -73,11 +73,12 @@ def pytree_attribute() -> _PytreeAttribute | None:
     return _PytreeAttribute() if here.named_tuples_are_no_nodes else None
 
 
-def set_pytree(node: Pytree, name: str, tree: Any) -> None:
+def set_pytree(node: Pytree, name: str, tree: object) -> None:
     """Set an attribute to a pytree of Variables, which ``split`` finds there."""
     if not here.named_tuples_are_no_nodes:
         setattr(node, name, tree)
         return
+    # keys as text: only a dict with strings for keys is a node there
     pairs, form = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_variable)
     flat = {tuple(str(plain_key(k)) for k in path): leaf for path, leaf in pairs}
     vars(node)[name] = nested(flat)

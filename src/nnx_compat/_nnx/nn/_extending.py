@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 L = TypeVar("L", bound=type)
 
 #: What a docstring says of an argument: a line and those that are indented below it.
-_ENTRY = re.compile(r"^ {8}(\w+): .*(?:\n {12}.*)*", re.MULTILINE)
+_ENTRY = re.compile(r"^ {4}(\w+): .*(?:\n {8}.*)*", re.MULTILINE)
 #: A line of arguments to be copied from the base class: ``{dtype} {rngs}``.
-_COPIED = re.compile(r"^ {8}\{\w+\}(?: \{\w+\})*$", re.MULTILINE)
+_COPIED = re.compile(r"^ {4}\{\w+\}(?: \{\w+\})*$", re.MULTILINE)
 
 
 def extending(layer: L) -> L:
@@ -23,7 +23,7 @@ def extending(layer: L) -> L:
     the order of the docstring.
     """
     base: Any = layer.__base__
-    document, usual = layer.__doc__ or "", _entries(base.__doc__)
+    document, usual = inspect.cleandoc(layer.__doc__ or ""), _entries(base.__doc__)
     said = {*_entries(document), *re.findall(r"\{(\w+)\}", document)}
 
     def written_out(match: re.Match[str]) -> str:
@@ -48,4 +48,5 @@ def extending(layer: L) -> L:
 
 
 def _entries(document: str | None) -> dict[str, str]:
-    return {match[1]: match[0] for match in _ENTRY.finditer(document or "")}
+    text = inspect.cleandoc(document or "")
+    return {match[1]: match[0] for match in _ENTRY.finditer(text)}

@@ -38,7 +38,8 @@ class LoRAParam(nnx.Param):  # type: ignore[misc, name-defined]
     """
 
 
-#: Flax's own, but for the first one, which is no Param.
+#: Flax's own, but for the first one (lora-param-is-no-param in internals.toml): with
+#: it, nnx.grad and an optimizer of nnx.Param would pass the two matrices over.
 _Param: Any = LoRAParam
 if not here.lora_param_is_no_param:
     _Param = native.get("LoRAParam", LoRAParam)

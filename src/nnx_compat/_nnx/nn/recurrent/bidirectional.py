@@ -15,6 +15,8 @@ from .rnn import RNN, own_stream
 if TYPE_CHECKING:
     from flax.nnx import Rngs, RngStream
 
+    from .._types import Keys
+
 __all__ = ["Bidirectional"]
 
 
@@ -62,7 +64,7 @@ class Bidirectional(nnx.Module):  # type: ignore[misc, name-defined]
         inputs: jax.Array,
         *,
         initial_carry: tuple[Any, Any] | None = None,
-        rngs: Rngs | RngStream | None = None,
+        rngs: Keys = None,
         seq_lengths: jax.Array | None = None,
         return_carry: bool | None = None,
         time_major: bool | None = None,

@@ -11,7 +11,7 @@ from jax.nn import initializers
 from ....errors import ArgumentValueError, RefusedArgumentError
 from ....functional import set_metadata
 from ....revisions import flax_version, nnx
-from .._types import NO_METADATA, Metadata
+from .._types import NO_METADATA, Metadata, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from flax.nnx import Rngs, RngStream
     from jax.nn.initializers import Initializer
     from jax.typing import DTypeLike
+
+    from .._types import InitOrNone, Keys
 
 __all__ = ["RNNCellBase"]
 
@@ -40,10 +42,7 @@ class RNNCellBase(nnx.Module):  # type: ignore[misc, name-defined]
     """
 
     def initialize_carry(
-        self,
-        input_shape: tuple[int, ...],
-        rngs: Rngs | RngStream | None = None,
-        carry_init: Initializer | None = None,
+        self, input_shape: Shape, rngs: Keys = None, carry_init: InitOrNone = None
     ) -> Any:
         """The carry to begin with, for inputs of this shape without the time axis."""
         raise NotImplementedError
@@ -120,7 +119,7 @@ class Cell(RNNCellBase):
         self.activation_fn = activation_fn
         self.dtype = dtype
         self.param_dtype = param_dtype
-        self.rngs = None
+        self.rngs = None  # an attribute of the newest cells, which may keep one
         self.carry_init = carry_init
         for dense in self._layers:
             options: Mapping[str, Any] = {"bias_init": bias_init}
@@ -134,7 +133,8 @@ class Cell(RNNCellBase):
                 rngs=rngs,
                 **(options if dense.use_bias else {}),
             )
-            # set afterwards: no Linear of these releases takes metadata
+            # Set afterwards: a Linear takes kernel_metadata= on newer releases only,
+            # all of which have cells of their own.
             metadata = recurrent_kernel_metadata if dense.of_carry else kernel_metadata
             set_metadata(vars(layer)["kernel"], **metadata)
             if dense.use_bias:
@@ -142,10 +142,7 @@ class Cell(RNNCellBase):
             setattr(self, dense.name, layer)
 
     def initialize_carry(
-        self,
-        input_shape: tuple[int, ...],
-        rngs: Rngs | RngStream | None = None,
-        carry_init: Initializer | None = None,
+        self, input_shape: Shape, rngs: Keys = None, carry_init: InitOrNone = None
     ) -> Any:
         """``h`` for inputs of this shape without the time axis."""
         stream = carry_stream(rngs)
@@ -165,7 +162,7 @@ class Cell(RNNCellBase):
         return 1
 
 
-def carry_stream(rngs: Rngs | RngStream | None) -> RngStream | None:
+def carry_stream(rngs: Keys) -> RngStream | None:
     """The stream of keys for carries."""
     return rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
 

@@ -13,9 +13,10 @@ from .._extending import extending
 from .cells import Cell, Dense
 
 if TYPE_CHECKING:
-    from flax.nnx import Rngs, RngStream
     from jax.nn.initializers import Initializer
     from jax.typing import DTypeLike
+
+    from .._types import InitOrNone, Keys, Shape
 
 __all__ = ["GRUCell", "LSTMCell", "OptimizedLSTMCell"]
 
@@ -46,10 +47,7 @@ class LSTM(Gated):
     __doc__ = Gated.__doc__
 
     def initialize_carry(
-        self,
-        input_shape: tuple[int, ...],
-        rngs: Rngs | RngStream | None = None,
-        carry_init: Initializer | None = None,
+        self, input_shape: Shape, rngs: Keys = None, carry_init: InitOrNone = None
     ) -> tuple[jax.Array, jax.Array]:
         """``(c, h)`` for inputs of this shape without the time axis."""
         c = super().initialize_carry(input_shape, rngs, carry_init)
@@ -59,7 +57,7 @@ class LSTM(Gated):
 def half_orthogonal(
     key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
-    """In float32, then cast: the decomposition does not take half precision."""
+    """In float32, then cast: jax decomposes no matrix of bfloat16 or float16."""
     made: jax.Array = initializers.orthogonal()(key, shape, jnp.float32)
     return made.astype(dtype)
 

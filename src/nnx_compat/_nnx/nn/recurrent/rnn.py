@@ -30,6 +30,8 @@ from .cells import RNNCellBase, carry_stream, refused
 if TYPE_CHECKING:
     from flax.nnx import Rngs, RngStream, State
 
+    from .._types import Keys
+
 __all__ = ["RNN"]
 
 
@@ -105,7 +107,7 @@ class RNN(nnx.Module):  # type: ignore[misc, name-defined]
         time_major: bool | None = None,
         reverse: bool | None = None,
         keep_order: bool | None = None,
-        rngs: Rngs | RngStream | None = None,
+        rngs: Keys = None,
     ) -> Any:
         """The outputs of all steps.
 

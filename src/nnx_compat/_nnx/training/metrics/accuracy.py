@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -12,6 +10,7 @@ from ....errors import ArgumentTypeError, ArgumentValueError
 from .average import Average
 
 _Native: type | None = native_in("metrics", "Accuracy")
+# Our Average first: its methods go before those of Flax's Accuracy, for isinstance.
 _bases: tuple[type, ...] = (Average, _Native) if _Native else (Average,)
 
 
@@ -32,7 +31,7 @@ class Accuracy(*_bases):  # type: ignore[misc]
     """
 
     def __init__(
-        self, threshold: float | None = None, *args: Any, **kwargs: Any
+        self, threshold: float | None = None, *args: str, **kwargs: str
     ) -> None:
         if threshold is not None and not isinstance(threshold, float):
             raise ArgumentTypeError(
@@ -48,7 +47,7 @@ class Accuracy(*_bases):  # type: ignore[misc]
         logits: jax.Array,
         labels: jax.Array,
         mask: jax.Array | None = None,
-        **_: Any,
+        **_: object,
     ) -> None:
         """Compare a batch of predictions with the labels.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -37,7 +35,9 @@ class Average(base("Average")):  # type: ignore[misc]
         set_value_of(self, "total", jnp.array(0, jnp.float32))
         set_value_of(self, "count", jnp.array(0, jnp.int32))
 
-    def update(self, mask: jax.Array | None = None, **kwargs: Any) -> None:
+    def update(
+        self, mask: jax.Array | None = None, **kwargs: jax.Array | float
+    ) -> None:
         """Add values, an array of any shape or a number.
 
         Args:

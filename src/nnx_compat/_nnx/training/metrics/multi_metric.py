@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .metric import base
+
+if TYPE_CHECKING:
+    from flax.nnx import Metric
 
 __all__ = ["MultiMetric"]
 
@@ -26,7 +29,7 @@ class MultiMetric(base("MultiMetric")):  # type: ignore[misc]
         {'accuracy': 0.5, 'loss': 2.0}
     """
 
-    def __init__(self, **metrics: Any) -> None:
+    def __init__(self, **metrics: Metric) -> None:
         self._metric_names = tuple(metrics)
         for name, metric in metrics.items():
             setattr(self, name, metric)

@@ -56,7 +56,7 @@ class Welford(base("Welford")):  # type: ignore[misc]
         set_value_of(self, "mean", jnp.array(0, jnp.float32))
         set_value_of(self, "m2", jnp.array(0, jnp.float32))
 
-    def update(self, **kwargs: Any) -> None:
+    def update(self, **kwargs: jax.Array | float) -> None:
         """Add values, an array of any shape or a number.
 
         Raises:
@@ -71,12 +71,13 @@ class Welford(base("Welford")):  # type: ignore[misc]
         set_value_of(self, "mean", value_of(self, "mean") + delta * added / count)
         set_value_of(self, "m2", value_of(self, "m2") + spread)
 
-    def compute(self) -> Any:
+    def compute(self) -> _Statistics:
         """``Statistics`` of what there was so far."""
         count = value_of(self, "count")
         deviation = (value_of(self, "m2") / count) ** 0.5
-        return Statistics(
+        found: _Statistics = Statistics(
             mean=value_of(self, "mean"),
             standard_error_of_mean=deviation / count**0.5,
             standard_deviation=deviation,
         )
+        return found

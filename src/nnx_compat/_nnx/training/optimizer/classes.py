@@ -36,6 +36,8 @@ _OLD_CONSTRUCTOR = (
 )
 
 
+# Generic comes last: on some of these releases Flax's own is not, and where it is one,
+# it has to precede what it derives from.
 class Optimizer(_Base, Generic[M]):  # type: ignore[misc]
     """Steps of an optax gradient transformation over the parameters of a model.
 

@@ -129,7 +129,7 @@ def _pure(
     }
 
 
-def _values(tree: Any) -> Any:
+def _values(tree: object) -> object:
     if isinstance(tree, nnx.State):
         leaves = bound.flatten(tree)
         return as_attribute(

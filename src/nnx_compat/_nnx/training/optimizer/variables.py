@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["OptArray", "OptState", "OptVariable"]
 
 
-def _variable_type(name: str, base: type, doc: str) -> Any:
-    """Flax's own class where there is one, if only in a submodule."""
+def _variable_type(name: str, base: type, doc: str) -> type:
+    """Flax's own class where there is one.
+
+    OptState was in the module nnx.optimizer alone before it was a name of nnx.
+    """
     made = type(name, (base,), {"__doc__": doc, "__module__": __name__})
-    return native_in("optimizer", name, made)
+    found: type = native_in("optimizer", name, made)
+    return found
 
 
 OptState: Any = _variable_type(
