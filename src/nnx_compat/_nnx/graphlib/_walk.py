@@ -12,7 +12,7 @@ from typing import Any
 
 from ... import functional
 from ..._release import here, registry
-from ...errors import NodeTypeError
+from ...errors import NodeTypeError, kind_of
 from ...functional import Path
 from ...revisions import nnx
 
@@ -85,7 +85,7 @@ def take(node: object, name: str) -> None:
 
 def _immutable(node: object, key: Hashable) -> NodeTypeError:
     return NodeTypeError(
-        f"{key!r} of a {type(node).__name__} cannot be replaced: it is immutable",
+        f"{key!r} of {kind_of(node)} cannot be replaced: it is immutable",
         instead="a list, a dict or a Module in its place",
     )
 

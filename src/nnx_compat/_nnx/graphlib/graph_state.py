@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 import jax
 
-from ...errors import ArgumentValueError
+from ...errors import ArgumentValueError, kind_of
 from ...revisions import nnx
 from .. import newest
 from .._parameters import check
@@ -47,7 +47,7 @@ class GraphState(MutableMapping[Hashable, Any], Generic[_N]):
     def __post_init__(self) -> None:
         if not isinstance(self._state, nnx.State):
             raise ArgumentValueError(
-                f"GraphState needs a State, not a {type(self._state).__name__}",
+                f"GraphState needs a State, not {kind_of(self._state)}",
                 instead="unpack(model)",
             )
 

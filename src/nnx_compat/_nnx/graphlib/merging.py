@@ -9,7 +9,12 @@ import jax
 
 from ... import functional
 from ..._release import here
-from ...errors import ArgumentTypeError, ArgumentValueError, RefusedArgumentError
+from ...errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    RefusedArgumentError,
+    kind_of,
+)
 from ...revisions import bound, flax_version, nnx
 from .graph_state import GraphState
 
@@ -109,8 +114,8 @@ def _unpacked(
         for other in states:
             if not isinstance(other, GraphState):
                 raise ArgumentValueError(
-                    f"Expected GraphState object: merge was given a GraphState and a "
-                    f"{type(other).__name__}",
+                    f"Expected GraphState object: merge was given a GraphState and "
+                    f"{kind_of(other)}",
                     instead="GraphStates only, as unpack returns them",
                 )
             if other._graphdef != first._graphdef:
@@ -123,8 +128,8 @@ def _unpacked(
         return first._graphdef, tuple(part._state for part in parts)
     if not states:
         raise ArgumentTypeError(
-            "merge() missing 1 required positional argument: 'state', it was given a "
-            f"{type(first).__name__} only",
+            "merge() missing 1 required positional argument: 'state', it was given "
+            f"{kind_of(first)} only",
             instead="merge(graphdef, state) or merge(unpack(model))",
         )
     return first, states

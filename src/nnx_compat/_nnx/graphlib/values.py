@@ -8,7 +8,7 @@ import jax
 
 from ... import functional
 from ..._release import here
-from ...errors import NodeTypeError, RefusedArgumentError
+from ...errors import NodeTypeError, RefusedArgumentError, kind_of
 from ...revisions import bound, flax_version, nnx
 from ._rewiring import rewired
 from ._walk import is_graph_node
@@ -107,7 +107,7 @@ def _pure(leaf: object) -> Any:
         return as_pure(functional.to_pure_dict(leaf))
     if is_graph_node(leaf):
         raise NodeTypeError(
-            f"as_pure was given a {type(leaf).__name__}, which is no pytree in flax "
+            f"as_pure was given {kind_of(leaf)}, which is no pytree in flax "
             f"{flax_version}",
             instead="as_pure(nnx.state(model))",
         )

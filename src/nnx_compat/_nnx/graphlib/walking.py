@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from ... import functional
-from ...errors import ArgumentValueError
+from ...errors import ArgumentValueError, kind_of
 from ...functional import Path
 from ...revisions import nnx
 from .._parameters import check
@@ -77,7 +77,7 @@ def iter_module_children(
 def _children(function: str, node: object) -> list[tuple[Hashable, Any]]:
     if not is_node(node):
         raise ArgumentValueError(
-            f"{function} needs a graph node and was given a {type(node).__name__}",
+            f"{function} needs a graph node and was given {kind_of(node)}",
             instead="a Module, or a list, tuple or dict of Modules",
         )
     return children(node)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Generic, TypeVar
 
 from ..._release import native
-from ...errors import ArgumentTypeError
+from ...errors import ArgumentTypeError, kind_of
 from ...revisions import nnx
 from .._native_classes import standing_in_for
 from ._bases import bases
@@ -59,7 +59,7 @@ class Dict(*_bases, Generic[_T], metaclass=_Metaclass):  # type: ignore[misc, me
     def __setitem__(self, key: str, value: _T) -> None:
         if not isinstance(key, str):
             raise ArgumentTypeError(
-                f"a key of a Dict is a {type(key).__name__}: {key!r}",
+                f"a key of a Dict is {kind_of(key)}: {key!r}",
                 instead="a str: keys are names of attributes",
             )
         setattr(self, key, value)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, MutableSequence
 from typing import Any, Generic, TypeVar, cast, overload
 
 from ..._release import here, native
-from ...errors import ArgumentTypeError, ArgumentValueError
+from ...errors import ArgumentTypeError, ArgumentValueError, kind_of
 from ...revisions import nnx
 from .._native_classes import standing_in_for
 from ..pytreelib.pytrees import Entry, Key, by_number, path_entry
@@ -86,7 +86,7 @@ class List(*_bases, Generic[_T], metaclass=_Metaclass):  # type: ignore[misc, me
         if isinstance(index, slice):
             if not isinstance(value, Iterable):
                 raise ArgumentTypeError(
-                    f"a slice of a List was given a {type(value).__name__}",
+                    f"a slice of a List was given {kind_of(value)}",
                     instead="as many elements as the slice has, in a list",
                 )
             new = list(value)
@@ -122,7 +122,7 @@ class List(*_bases, Generic[_T], metaclass=_Metaclass):  # type: ignore[misc, me
     def _position(self, index: object) -> int:
         if not isinstance(index, int):
             raise ArgumentTypeError(
-                f"a List was indexed with a {type(index).__name__}",
+                f"a List was indexed with {kind_of(index)}",
                 instead="an int or a slice",
             )
         if not -len(self) <= index < len(self):

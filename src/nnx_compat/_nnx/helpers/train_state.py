@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax  # type: ignore[import-not-found]
 from flax import struct
 
-from ...errors import ArgumentTypeError
+from ...errors import ArgumentTypeError, kind_of
 from ...revisions import nnx
 from ..graphlib.calling import Call
 
@@ -89,7 +89,7 @@ class TrainState(Generic[_N], struct.PyTreeNode):  # type: ignore[misc]
         for one in given:
             if not isinstance(one, nnx.State):
                 raise ArgumentTypeError(
-                    f"apply needs States and was given a {type(one).__name__}",
+                    f"apply needs States and was given {kind_of(one)}",
                     instead="state.apply('params')(x)",
                 )
         return Call((self.graphdef, *given))

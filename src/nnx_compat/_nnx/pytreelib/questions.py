@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ..._release import here, native, registry
-from ...errors import ArgumentTypeError, ArgumentValueError
+from ...errors import ArgumentTypeError, ArgumentValueError, kind_of
 from ...functional import is_variable
 from ...revisions import bound, flax_version
 from .pytrees import Pytree
@@ -129,7 +129,7 @@ def check_pytree(pytree: object) -> None:
         return
     if not isinstance(pytree, Pytree):
         raise ArgumentTypeError(
-            f"check_pytree was given a {type(pytree).__name__}",
+            f"check_pytree was given {kind_of(pytree)}",
             instead="a Module or another nnx.Pytree",
         )
     seen = {id(value) for _, value in bound.iter_graph(pytree)}
@@ -154,4 +154,4 @@ def shown(value: object) -> str:
     """A value in the text of an error: short ones as they are, others by class."""
     if isinstance(value, (bool, int, float, complex, str)):
         return repr(value)
-    return f"a {type(value).__name__}"
+    return kind_of(value)

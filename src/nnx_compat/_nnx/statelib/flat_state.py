@@ -9,7 +9,7 @@ import jax
 
 from ... import functional
 from ..._release import native
-from ...errors import VariableTypeError
+from ...errors import VariableTypeError, kind_of
 from ...functional import Path
 from ...revisions import bound, nnx
 
@@ -199,7 +199,7 @@ def flat_leaves(function: str, state: State) -> dict[Path, Any]:
     """
     if not isinstance(state, nnx.State):
         raise VariableTypeError(
-            f"{function} needs a State and was given a {type(state).__name__}",
+            f"{function} needs a State and was given {kind_of(state)}",
             instead=f"nnx.{function}(nnx.state(model))",
         )
     return bound.flatten(state)

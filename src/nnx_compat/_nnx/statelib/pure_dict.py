@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ... import functional
-from ...errors import ArgumentTypeError, ArgumentValueError
+from ...errors import ArgumentTypeError, ArgumentValueError, kind_of
 from ...revisions import bound
 from ...revisions.get_value import nested
 from .flat_state import flat_leaves
@@ -102,8 +102,8 @@ def replace_by_pure_dict(
     flat = flat_leaves("replace_by_pure_dict", state)
     if not isinstance(pure_dict, Mapping):
         raise ArgumentTypeError(
-            "replace_by_pure_dict needs a nested dict of values and was given a "
-            f"{type(pure_dict).__name__}",
+            "replace_by_pure_dict needs a nested dict of values and was given "
+            f"{kind_of(pure_dict)}",
             instead="nnx.to_pure_dict(state) for one of the right form",
         )
     given = functional.given_leaves(pure_dict, flat, "replace_by_pure_dict")

@@ -10,7 +10,12 @@ from typing import Any, TypeVar
 
 import jax
 
-from ...errors import ArgumentTypeError, ArgumentValueError, RefusedArgumentError
+from ...errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    RefusedArgumentError,
+    kind_of,
+)
 from ...functional import show
 from ...revisions import flax_version, nnx
 from .. import _parameters as parameters
@@ -80,7 +85,7 @@ def free_function(name: str, f: F) -> F:
         inner = inner.func
     if not callable(inner):
         raise ArgumentTypeError(
-            f"nnx.{name} was given a {type(f).__name__}, which cannot be called",
+            f"nnx.{name} was given {kind_of(f)}, which cannot be called",
             instead=f"nnx.{name}(function)",
         )
     if inspect.ismethod(inner) and isinstance(inner.__self__, nnx.Module):
@@ -127,7 +132,7 @@ def no_nodes_in(name: str, option: str, prefix: object) -> None:
     for leaf in leaves:
         if is_node(leaf):
             raise ArgumentValueError(
-                f"{option} of nnx.{name} holds a {type(leaf).__name__}. Graph nodes "
+                f"{option} of nnx.{name} holds {kind_of(leaf)}. Graph nodes "
                 "are not allowed as prefixes",
                 instead="nnx.StateAxes or nnx.StateSharding, or one value for all",
             )

@@ -16,7 +16,7 @@ import jax
 
 from ... import functional
 from ..._release import here
-from ...errors import ArgumentValueError
+from ...errors import ArgumentValueError, kind_of
 from ...functional import Path
 from ...revisions import bound, nnx
 from ._layout import STATIC_RNGS, Layout, is_node, nodes_of, objects, with_value
@@ -67,7 +67,7 @@ class Traced:
         for path, value in objects(nodes_of(out)):
             if id(value) in given:
                 raise ArgumentValueError(
-                    f"nnx.{name} is to return a {type(value).__name__} of its "
+                    f"nnx.{name} is to return {kind_of(value)} of its "
                     f"arguments, at {functional.show(path[1:])}: Duplicate",
                     instead="a copy, nnx.clone(...), or its value",
                 )

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ...._release import here
-from ....errors import ArgumentTypeError, NodeTypeError, StepStructureError
+from ....errors import ArgumentTypeError, NodeTypeError, StepStructureError, kind_of
 from ....functional import (
     iter_graph,
     merge,
@@ -43,7 +43,7 @@ def own_stream(rngs: Rngs | RngStream | bool) -> Rngs | RngStream | None:
         return rngs
     if rngs is not True and not isinstance(rngs, nnx.Rngs):
         raise ArgumentTypeError(
-            f"rngs is a {type(rngs).__name__}", instead="an nnx.Rngs, True or False"
+            f"rngs is {kind_of(rngs)}", instead="an nnx.Rngs, True or False"
         )
     own = nnx.Rngs(carry=jax.random.key(0) if rngs is True else rngs.carry())
     # where random streams are static, split knows a Rngs and no stream of it

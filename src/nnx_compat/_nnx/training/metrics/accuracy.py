@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ...._release import native_in
-from ....errors import ArgumentTypeError, ArgumentValueError
+from ....errors import ArgumentTypeError, ArgumentValueError, kind_of
 from .average import Average
 
 _Native: type | None = native_in("metrics", "Accuracy")
@@ -35,7 +35,7 @@ class Accuracy(*_bases):  # type: ignore[misc]
     ) -> None:
         if threshold is not None and not isinstance(threshold, float):
             raise ArgumentTypeError(
-                f"threshold is a {type(threshold).__name__}",
+                f"threshold is {kind_of(threshold)}",
                 instead=f"Accuracy(threshold={float(threshold)!r})",
             )
         self.threshold = threshold

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import jax.numpy as jnp
 
 from ...._release import native
-from ....errors import ArgumentTypeError
+from ....errors import ArgumentTypeError, kind_of
 from ....functional import Filter, Nested
 from ....revisions import nnx
 from ..._node import Node
@@ -101,7 +101,7 @@ class Optimizer(_Base, Generic[M]):  # type: ignore[misc]
             )
         if not callable(getattr(tx, "update", None)):
             raise ArgumentTypeError(
-                f"tx is a {type(tx).__name__}", instead="an optax transformation"
+                f"tx is {kind_of(tx)}", instead="an optax transformation"
             )
         self.step = OptState(jnp.array(0, dtype=jnp.uint32))
         self.tx = tx

@@ -14,7 +14,12 @@ from typing import Any, Protocol, overload
 import jax
 
 from ...._release import here, native
-from ....errors import ArgumentTypeError, ArgumentValueError, RemovedNameWarning
+from ....errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    RemovedNameWarning,
+    kind_of,
+)
 from ....revisions import nnx
 from .._layout import Layout
 from .._lifted import positional
@@ -215,7 +220,7 @@ def _filters(name: str, argnums: Any) -> dict[int, object]:
         position = one.argnum if is_diff_state(one) else one
         if not isinstance(position, int):
             raise ArgumentTypeError(
-                f"nnx.{name} was given a {type(one).__name__} in argnums",
+                f"nnx.{name} was given {kind_of(one)} in argnums",
                 instead="a position, or nnx.DiffState(position, filter)",
             )
         if position in found:

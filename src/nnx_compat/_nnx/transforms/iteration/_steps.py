@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from ...._release import native
-from ....errors import ArgumentValueError, StateStructureError
+from ....errors import ArgumentValueError, StateStructureError, kind_of
 from .._layout import Layout, flattened, is_node
 from .._lifted import Lifted, positional
 from .._prefixes import Groups, by_filter, is_prefix_leaf, leaf_values
@@ -123,7 +123,7 @@ class Steps:
         if not isinstance(out, tuple):
             raise ArgumentValueError(
                 f"out_axes={self.out_axes!r} is about a tuple, and the function of "
-                f"nnx.scan returns a {type(out).__name__}",
+                f"nnx.scan returns {kind_of(out)}",
                 instead="return carry, output",
             )
         at: int = self.carry_out
@@ -169,7 +169,7 @@ def _as_arrays(values: Sequence[jax.Array]) -> list[jax.Array]:
 def _to_front(array: jax.Array, axis: int) -> jax.Array:
     if not hasattr(array, "ndim"):
         raise ArgumentValueError(
-            f"nnx.scan is to go along a {type(array).__name__}: expected an array",
+            f"nnx.scan is to go along {kind_of(array)}: expected an array",
             instead="an array, or None as its axis",
         )
     return array if axis == 0 else jax.numpy.moveaxis(array, axis, 0)
