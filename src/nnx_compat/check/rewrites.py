@@ -49,7 +49,6 @@ class Rewrite:
         parts: fields of the templates, and the code they stand for.
         since: the releases on which the native form runs, as bits.
         unsafe: whether it can mean something else, for some values.
-        drop_in: whether the portable form needs ``nnx`` to be that of nnx_compat.
     """
 
     whole: Located
@@ -58,4 +57,3 @@ class Rewrite:
     parts: Mapping[str, Located] = field(default_factory=dict)
     since: int = 0
     unsafe: bool = False
-    drop_in: bool = False

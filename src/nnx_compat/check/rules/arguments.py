@@ -48,14 +48,8 @@ def _rewrite(event: events.Call, keyword: str) -> Rewrite | None:
     given = {k.arg: k for k in event.node.keywords}
     differentiates = event.path in ("nnx.grad", "nnx.value_and_grad")
     if differentiates and keyword == "wrt" and "argnums" not in given:
-        return Rewrite(
-            given["wrt"],
-            "argnums={nnx}.DiffState(0, {x})",
-            "argnums={nnx}.DiffState(0, {x})",
-            {"x": given["wrt"].value},
-            masks.on("nnx.DiffState"),
-            drop_in=True,
-        )
+        form, since = "argnums={nnx}.DiffState(0, {x})", masks.on("nnx.DiffState")
+        return Rewrite(given["wrt"], form, form, {"x": given["wrt"].value}, since)
     copies = event.path == "nnx.merge" and given.keys() == {"copy"}
     value = given["copy"].value if copies else None
     if isinstance(value, ast.Constant) and value.value is True:

@@ -75,7 +75,7 @@ def _with_wrt(call: ast.Call) -> Rewrite:
 def _rewrite(argument: ast.expr | ast.keyword, form: str) -> Rewrite:
     # natively where an old Optimizer has a class of its own
     since = masks.on("nnx.ModelAndOptimizer")
-    return Rewrite(argument, form, form, {"x": argument}, since, drop_in=True)
+    return Rewrite(argument, form, form, {"x": argument}, since)
 
 
 UPDATE = Rule(

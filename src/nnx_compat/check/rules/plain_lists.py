@@ -25,20 +25,14 @@ def find(event: events.Stored) -> Problem | None:
     what = "nnx.Dict" if of_keys else "nnx.List"
     form = f"{{nnx}}.{what[4:]}({{x}})"
     runs = releases.ALL & ~refused & ~oldest
+    since = masks.on(what) & ~runs
     return works_on(
         runs,
         f"`self.{event.name}` is a plain container with Modules or Variables in it, "
         "which runs on flax",
         error="ValueError",
         instead=f"{what}(...), from nnx_compat's namespace",
-        rewrite=Rewrite(
-            event.value,
-            form,
-            form,
-            {"x": event.value},
-            masks.on(what) & ~runs,
-            drop_in=True,
-        ),
+        rewrite=Rewrite(event.value, form, form, {"x": event.value}, since),
     )
 
 
