@@ -106,7 +106,7 @@ def test_names_that_no_newer_release_has_are_at_home_on_the_installed_one():
 
 
 # Backports that lie in another file than Flax's: the set only ever shrinks.
-AWAY = {"RngCount", "RngKey", "RngState", "identity", "with_partitioning"}
+AWAY = {"identity"}
 
 
 def test_a_backport_lies_where_the_newest_flax_has_the_name():
