@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from ...errors import ArgumentTypeError, NodeTypeError, StateStructureError
+from ...errors import ArgumentTypeError, StateStructureError
 from ...functional import (
     Filter,
     Path,
@@ -16,16 +16,16 @@ from ...functional import (
     get_value,
     given_leaves,
     is_variable,
-    iter_graph,
     show,
     variable_type,
     variables,
 )
-from ...revisions import bound, nnx
+from ...revisions import bound
 from .. import resolve
 from .._node import Node
 from .._parameters import check
 from .._pytree_attributes import as_attribute, leaves_of
+from ..graphlib._rewiring import rewired
 from ._selection import selected
 
 if TYPE_CHECKING:
@@ -128,7 +128,6 @@ class EMA(Node):  # type: ignore[misc]
 
         Raises:
             StateStructureError: the model lacks a Variable that is averaged.
-            NodeTypeError: a Variable is in a node that cannot be changed, a tuple.
 
         Example:
             >>> from nnx_compat import nnx
@@ -148,32 +147,7 @@ class EMA(Node):  # type: ignore[misc]
                 details=missing,
                 instead="a model of the structure that the EMA was made for",
             )
-        _exchange(averaged, {id(found[p]): v for p, v in averages.items()})
-        return averaged
-
-
-def _exchange(node: Module, wanted: dict[int, Variable[jax.Array]]) -> None:
-    """Put Variables in the place of others, by their ids, wherever they are."""
-    done: set[int] = set()
-    for _, holder in list(iter_graph(node)):
-        if isinstance(holder, (nnx.Module, Node)):
-            slots: Any = vars(holder)
-        elif isinstance(holder, dict):
-            slots = holder
-        elif isinstance(holder, list):
-            slots = dict(enumerate(holder))
-        else:
-            continue
-        for key, value in list(slots.items()):
-            if id(value) in wanted:
-                done.add(id(value))
-                target = holder if isinstance(holder, list) else slots
-                target[key] = wanted[id(value)]
-    if len(done) < len(wanted):
-        raise NodeTypeError(
-            "EMA.apply_to: Variables are in nodes that cannot be changed",
-            instead="a Module, a list or a dict in the place of a tuple",
-        )
+        return rewired(averaged, standing={id(found[p]): averages[p] for p in averages})
 
 
 def _average(path: Path, leaf: Variable[jax.Array]) -> Variable[jax.Array]:

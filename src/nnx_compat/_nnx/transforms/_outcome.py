@@ -19,6 +19,8 @@ from ..._release import here
 from ...errors import ArgumentValueError, kind_of
 from ...functional import Path
 from ...revisions import bound, nnx
+from ..graphlib._rewiring import rewired
+from ..graphlib._walk import children
 from ._layout import STATIC_RNGS, Layout, is_node, nodes_of, objects, with_value
 
 if TYPE_CHECKING:
@@ -145,57 +147,40 @@ class Outcome:
         if not merged:
             return out
         new = [value for _, value in objects(merged)]
-        originals = {
-            id(value): old[origin]
+        # what stands for an object of the outcome: the caller's, or itself if it is new
+        standing = {
+            id(value): value if origin is None else old[origin]
             for value, origin in zip(new, self.origins, strict=True)
-            if origin is not None
         }
         if self.same and nodes:
             state = self.layout.state(arrays, self.count)
             if bound.flatten(state):
                 bound.update(nodes, state)
-        rewiring = _Rewiring(originals)
         for value in new:
-            if not (self.same and id(value) in originals):
-                rewiring.write(value)
-        return jax.tree_util.tree_map(rewiring.original, out, is_leaf=is_node)
+            target = standing[id(value)]
+            if target is value or not self.same:
+                _write(target, value, standing)
+        return jax.tree_util.tree_map(
+            lambda leaf: standing.get(id(leaf), leaf), out, is_leaf=is_node
+        )
 
 
-class _Rewiring:
-    """Puts objects that were merged from a call's outcome among those of the caller.
-
-    Args:
-        originals: the caller's object by the id of the one that was merged for it.
-    """
-
-    def __init__(self, originals: dict[int, Any]) -> None:
-        self.originals = originals
-
-    def original(self, value: Any) -> Any:
-        """The caller's object, or the value itself, containers made anew."""
-        if id(value) in self.originals:
-            return self.originals[id(value)]
-        if type(value) in (list, tuple):
-            return type(value)(map(self.original, value))
-        if type(value) is dict:
-            return {key: self.original(item) for key, item in value.items()}
-        return value
-
-    def write(self, merged: Any) -> None:
-        """Write the attributes of a merged object into the caller's, or rewire them."""
-        target = self.original(merged)
-        if isinstance(merged, nnx.Variable):
-            if target is not merged:
-                _copy_value(target, merged)
-            return
-        if _is_static_rngs(merged):
-            _set_counts(target, _counts(merged))
-            return
-        kept = {k: v for k, v in vars(target).items() if k.endswith("__state")}
-        new = {key: self.original(value) for key, value in vars(merged).items()}
-        attributes = vars(target)
-        attributes.clear()
-        attributes.update({**new, **kept})
+def _write(target: Any, merged: Node, standing: dict[int, Any]) -> None:
+    """Write the attributes of a merged object into the caller's, or into itself."""
+    if isinstance(merged, nnx.Variable):
+        if target is not merged:
+            _copy_value(target, merged)
+        return
+    if _is_static_rngs(merged):
+        _set_counts(target, _counts(merged))
+        return
+    attributes = vars(target)
+    kept = {k: v for k, v in attributes.items() if k.endswith("__state")}
+    new = dict(vars(merged))
+    for key, child in children(merged):
+        new[str(key)] = rewired(child, standing=standing)  # in a List it is an int
+    attributes.clear()
+    attributes.update({**new, **kept})
 
 
 def _copy_value(target: Any, merged: Node) -> None:
