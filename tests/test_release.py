@@ -39,10 +39,6 @@ def node_dict_is_bare():
     return hasattr(REGISTRY.get_node_impl(Holder()), "node_dict")
 
 
-def graphdef_knows_variables():
-    return hasattr(REGISTRY, "VariableDef")
-
-
 def tuples_with_names_are_no_nodes():
     import optax
 

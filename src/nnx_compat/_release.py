@@ -70,8 +70,6 @@ class Answers:
         self.merge_takes_dicts = does("merge-takes-plain-dicts")
         #: ``merge`` can be told to copy the Variables it is given.
         self.merge_takes_copy = has("merge", "copy")
-        #: A graphdef knows type and metadata of each Variable: bare arrays are enough.
-        self.graphdef_knows_variables = inside("graphdef-knows-variables")
         #: And what it knows counts in its hash and in whether it is equal to another.
         self.graphdef_carries_metadata = does("graphdef-carries-metadata")
         self.clone_takes_graph = has("clone", "graph")
