@@ -13,6 +13,7 @@ from .._layout import Layout, LayoutKey
 from .._lifted import as_tuple, with_static
 from .._outcome import Outcome, Static, Traced
 from .._transform import Function
+from .state_sharding import Shardings
 
 Positions = int | Sequence[int] | None
 Names = str | Iterable[str] | None
@@ -57,8 +58,8 @@ class Jitted:
     def __init__(
         self,
         fun: Function,
-        in_shardings: Any,
-        out_shardings: Any,
+        in_shardings: Shardings,
+        out_shardings: Shardings,
         static: tuple[Positions, Names],
         donated: tuple[Positions, Names],
         bound: tuple[object, ...] = (),
@@ -66,7 +67,7 @@ class Jitted:
     ) -> None:
         functools.update_wrapper(self, fun, updated=())
         self.fun, self.bound = fun, bound
-        self.in_shardings = (
+        self.in_shardings: Shardings = (
             list(in_shardings) if isinstance(in_shardings, tuple) else in_shardings
         )
         self.out_shardings = out_shardings

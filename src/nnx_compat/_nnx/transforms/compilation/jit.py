@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import jax
 
 from ...._release import here
 from .._transform import MISSING, Function, transform
 from ._jitted import Jitted
+from .state_sharding import Shardings
 
 __all__ = ["jit"]
 
@@ -35,8 +35,8 @@ def _means_the_same(
 def jit(
     fun: Function = MISSING,
     *,
-    in_shardings: Any = None,
-    out_shardings: Any = None,
+    in_shardings: Shardings = None,
+    out_shardings: Shardings = None,
     static_argnums: int | Sequence[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
     donate_argnums: int | Sequence[int] | None = None,

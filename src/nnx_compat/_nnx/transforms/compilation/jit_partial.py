@@ -16,6 +16,7 @@ from .._prefixes import by_filter
 from .._transform import R
 from ._jitted import Jitted
 from .jit import jit
+from .state_sharding import Shardings
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -26,8 +27,8 @@ __all__ = ["jit_partial"]
 class JitOptions(TypedDict, total=False):
     """The options of ``nnx.jit``, for type checkers."""
 
-    in_shardings: Any
-    out_shardings: Any
+    in_shardings: Shardings
+    out_shardings: Shardings
     static_argnums: int | Sequence[int] | None
     static_argnames: str | Iterable[str] | None
     donate_argnums: int | Sequence[int] | None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Sequence
-from typing import Any, cast
+from typing import cast
 
 import jax
 
 from .._lifted import Lifted, lift
 from .._prefixes import Groups
 from .._transform import MISSING, Function, transform
+from .state_sharding import Shardings
 
 __all__ = ["shard_map"]
 
@@ -20,8 +21,8 @@ def shard_map(
     f: Function = MISSING,
     *,
     mesh: jax.sharding.Mesh,
-    in_specs: Any,
-    out_specs: Any,
+    in_specs: Shardings,
+    out_specs: Shardings,
     axis_names: Collection[str] = frozenset(),
     check_vma: bool = True,
     graph: bool | None = None,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
 
 from .._mapping import PrefixMapping
 
 __all__ = ["StateSharding"]
+
+#: A prefix of arguments or outputs: a sharding, ``StateSharding``, or a tree of them.
+Shardings: TypeAlias = (
+    "jax.sharding.Sharding | jax.sharding.PartitionSpec | Sequence[Any]"
+    " | Mapping[Any, Any] | None"
+)
 
 
 class StateSharding(PrefixMapping):

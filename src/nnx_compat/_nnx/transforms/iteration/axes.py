@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...._release import native
@@ -10,8 +10,8 @@ from .._mapping import PrefixMapping
 
 __all__ = ["Carry", "StateAxes"]
 
-#: What one step or one instance sees of an array.
-Axis = int | None
+#: A prefix of arguments or outputs: an axis, ``Carry``, ``StateAxes``, a tree of them.
+Axes = int | type | Sequence[Any] | Mapping[Any, Any] | None
 
 
 class Carry:

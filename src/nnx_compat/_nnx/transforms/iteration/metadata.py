@@ -12,6 +12,7 @@ from .._layout import flattened, is_node
 from .._lifted import Lifted, lift
 from .._prefixes import broadcast, by_filter, value_at
 from .._transform import MISSING, Function, transform
+from .axes import Axes
 
 __all__ = ["transform_metadata"]
 
@@ -30,8 +31,8 @@ def _any_function(name: str, f: Function, graph: bool | None = None) -> Function
 def transform_metadata(
     f: Function = MISSING,
     *,
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: Axes = 0,
+    out_axes: Axes = 0,
     partition: str | None,
     graph: bool | None = None,
 ) -> Function:

@@ -8,6 +8,7 @@ from typing import Any
 from ...._release import here
 from .._transform import MISSING, Function, axis_transform
 from ._steps import Carry, Steps, position_of_carry
+from .axes import Axes
 from .metadata import axis_name
 
 __all__ = ["scan"]
@@ -39,8 +40,8 @@ def scan(
     reverse: bool = False,
     unroll: int | bool = 1,
     _split_transpose: bool = False,
-    in_axes: Any = (Carry, 0),
-    out_axes: Any = (Carry, 0),
+    in_axes: Axes = (Carry, 0),
+    out_axes: Axes = (Carry, 0),
     transform_metadata: Mapping[str, Any] | None = None,
     graph: bool | None = None,
     graph_updates: bool | None = None,

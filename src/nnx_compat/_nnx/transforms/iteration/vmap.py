@@ -16,6 +16,7 @@ from .._checks import unsupported
 from .._lifted import Lifted, lift
 from .._prefixes import Groups
 from .._transform import MISSING, Function, axis_transform
+from .axes import Axes
 from .metadata import axis_name as name_of_axis
 from .metadata import renaming
 
@@ -32,8 +33,8 @@ _OF_AXES = axis_transform(
 def vmap(
     f: Function = MISSING,
     *,
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: Axes = 0,
+    out_axes: Axes = 0,
     axis_name: str | None = None,
     axis_size: int | None = None,
     spmd_axis_name: str | tuple[str, ...] | None = None,
@@ -85,8 +86,8 @@ def pmap(
     f: Function = MISSING,
     *,
     axis_name: str | None = None,
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: Axes = 0,
+    out_axes: Axes = 0,
     static_broadcasted_argnums: int | Iterable[int] = (),
     devices: Sequence[jax.Device] | None = None,
     backend: str | None = None,
@@ -141,8 +142,8 @@ def pmap(
 def _mapped(
     mapper: Function,
     f: Function,
-    in_axes: Any,
-    out_axes: Any,
+    in_axes: Axes,
+    out_axes: Axes,
     name: object,
     options: Mapping[str, object],
 ) -> Function:
