@@ -303,6 +303,19 @@ def test_transform_metadata_takes_the_axis_away_inside():
     assert nc.get_metadata(nc.variables(holder)["variable",])[key] == ("layers", "in")
 
 
+@pytest.mark.filterwarnings("ignore:Variable hooks are deprecated")
+def test_axis_hooks_are_called_with_the_index_and_the_name():
+    seen = []
+    hooks = {
+        "on_remove_axis": lambda variable, index, name: seen.append((index, name)),
+        "on_add_axis": lambda variable, index, name: seen.append((index, name)),
+    }
+    holder = Holder(nnx.Param(nnx.VariableMetadata(jnp.zeros((2, 3)), **hooks)))
+    transform = nnx.transform_metadata(in_axes=1, out_axes=0, partition="layers")
+    transform(lambda holder: 1.0)(holder)
+    assert seen == [(1, "layers"), (1, "layers")]
+
+
 # -- loops and branches -------------------------------------------------------------
 
 

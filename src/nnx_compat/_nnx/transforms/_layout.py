@@ -22,6 +22,8 @@ from ._prefixes import broadcast, by_filter, value_at
 if TYPE_CHECKING:
     from flax.nnx import Module, State, Variable
 
+    from ...revisions.get_value import Leaf
+
     Node: TypeAlias = Module | Variable[Any]
 
 #: The class of objects that have Variables of their own, a Rngs among them.
@@ -244,7 +246,7 @@ class LayoutKey(Layout):
         )
 
 
-def _same_metadata(one: object, other: object) -> bool:
+def _same_metadata(one: Leaf, other: Leaf) -> bool:
     if not functional.is_variable(one):
         return True
     mine, its = bound.metadata(one), bound.metadata(other)

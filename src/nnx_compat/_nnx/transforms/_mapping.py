@@ -6,14 +6,17 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ...functional import Path, stored, to_flat_state
+from ...functional import Filter, Path, stored, to_flat_state
 from ...revisions import nnx
 
 
-class PrefixMapping(Mapping[Any, Any]):
+class PrefixMapping(Mapping[Filter, Any]):
     """An immutable mapping from filters; the first that selects a leaf counts."""
 
-    def __init__(self, mapping: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> None:
+    def __init__(
+        self, mapping: Mapping[Filter, Any] | Iterable[tuple[Filter, Any]]
+    ) -> None:
+        pairs: Iterable[tuple[Filter, Any]]
         if isinstance(mapping, nnx.State):
             pairs = _filters_by_value(mapping)
         else:
@@ -23,7 +26,7 @@ class PrefixMapping(Mapping[Any, Any]):
         self._values = tuple(value for _, value in given)
 
     @property
-    def filters(self) -> tuple[Any, ...]:
+    def filters(self) -> tuple[Filter, ...]:
         """The filters, in order."""
         return self._filters
 
@@ -37,7 +40,7 @@ class PrefixMapping(Mapping[Any, Any]):
     def __getitem__(self, key: object) -> Any:
         return self._values[self._filters.index(key)]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Filter]:
         return iter(self._filters)
 
     def __len__(self) -> int:
@@ -50,7 +53,7 @@ class PrefixMapping(Mapping[Any, Any]):
         return hash((self._filters, self._values))
 
 
-def _filters_by_value(state: Any) -> Iterable[tuple[Any, Any]]:
+def _filters_by_value(state: Any) -> list[tuple[Filter, Any]]:
     """One filter for each different value in a state: the paths that have it."""
     paths: dict[Any, set[Path]] = {}
     for path, leaf in to_flat_state(state).items():

@@ -175,6 +175,7 @@ def _write(target: Any, merged: Node, standing: dict[int, Any]) -> None:
         _set_counts(target, _counts(merged))
         return
     attributes = vars(target)
+    # the trace that an object was made in is the caller's, not that of the call
     kept = {k: v for k, v in attributes.items() if k.endswith("__state")}
     new = dict(vars(merged))
     for key, child in children(merged):

@@ -14,7 +14,7 @@ import jax
 
 from ... import functional
 from ...errors import ArgumentValueError
-from ...functional import Path
+from ...functional import Filter, Path
 
 if TYPE_CHECKING:
     from ._mapping import PrefixMapping
@@ -30,7 +30,7 @@ def is_prefix_leaf(value: object) -> bool:
     return value is None or by_filter(value)
 
 
-def filtered(prefix: Any) -> list[tuple[functional.Predicate, Any]]:
+def filtered(prefix: Any) -> list[tuple[Filter, Any]]:
     """The filters of a ``StateAxes`` or ``StateSharding``, each with its value."""
     values = prefix.axes if hasattr(prefix, "axes") else prefix.shardings
     return list(zip(prefix.filters, values, strict=True))

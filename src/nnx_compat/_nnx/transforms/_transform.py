@@ -160,6 +160,7 @@ def completed(
         except TypeError as error:
             raise TypeError(f"{name}() {error}") from None
         old = given.pop("old", {})
+        # by identity: an axis may be an array, or a sharding that cannot be compared
         options = {k: v for k, v in given.items() if v is not defaults[k]}
         f = options.pop(first, MISSING)
         if f is MISSING:
@@ -171,6 +172,7 @@ def completed(
             return natively(name, f, options, old)
         return cast(Function, build(f, **options))
 
+    # __wrapped__ alone would not show **old, nor the signature of another transform
     call.__signature__ = signature  # type: ignore[attr-defined]
     return call
 

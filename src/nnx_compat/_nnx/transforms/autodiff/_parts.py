@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-from ....functional import predicate
+from ....functional import Filter, predicate
 from .._layout import Layout
 
 
@@ -18,7 +18,7 @@ class Parts:
         filters: for each position that is differentiated, which leaves of the argument.
     """
 
-    def __init__(self, layout: Layout, filters: Mapping[int, object]) -> None:
+    def __init__(self, layout: Layout, filters: Mapping[int, Filter]) -> None:
         arguments = [
             number
             for number, argument in enumerate(layout.treedef.children())

@@ -38,6 +38,7 @@ class _Transform(Protocol[Q]):
 
 
 def _custom(build: Builder[Q]) -> _Transform[Q]:
+    # the first one looks for a State in each argument, so it takes Modules only
     native = here.custom_vjp_takes_arrays
     made: _Transform[Q] = completed(build, ("nondiff_argnums",), native)
     return made

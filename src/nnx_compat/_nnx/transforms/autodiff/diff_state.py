@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeGuard
 
+from ....functional import Filter
+
 __all__ = ["DiffState"]
 
 
@@ -27,7 +29,7 @@ class DiffState:
     """
 
     argnum: int
-    filter: object
+    filter: Filter
 
 
 def is_diff_state(value: object) -> TypeGuard[DiffState]:

@@ -20,6 +20,7 @@ from ....errors import (
     RemovedNameWarning,
     kind_of,
 )
+from ....functional import Filter
 from ....revisions import nnx
 from .._layout import Layout
 from .._lifted import positional
@@ -196,7 +197,7 @@ def _is_one(argnums: object) -> bool:
     return isinstance(argnums, int) or is_diff_state(argnums)
 
 
-def _from_wrt(name: str, argnums: Any, wrt: object) -> Argnums:
+def _from_wrt(name: str, argnums: Any, wrt: Any) -> Argnums:
     positions = (argnums,) if isinstance(argnums, int) else argnums
     if not all(isinstance(position, int) for position in positions):
         raise ArgumentTypeError(
@@ -213,9 +214,9 @@ def _from_wrt(name: str, argnums: Any, wrt: object) -> Argnums:
     return states[0] if isinstance(argnums, int) else states
 
 
-def _filters(name: str, argnums: Any) -> dict[int, object]:
+def _filters(name: str, argnums: Any) -> dict[int, Filter]:
     """The filter for each position that is differentiated."""
-    found: dict[int, object] = {}
+    found: dict[int, Filter] = {}
     for one in (argnums,) if _is_one(argnums) else argnums:
         position = one.argnum if is_diff_state(one) else one
         if not isinstance(position, int):

@@ -104,6 +104,8 @@ class Jitted:
         rest = [arg for i, arg in enumerate(args) if i not in static]
         named = {k: v for k, v in kwargs.items() if k not in names}
         layout = Layout((rest, named))
+        # in most calls nothing is donated and no sharding is given: the prefixes, which
+        # cost a tree_map of the arguments each, are read only where there are any
         donated = (False,) * layout.count
         if self.donated:
             positions = [i for i in range(len(args)) if i not in static]

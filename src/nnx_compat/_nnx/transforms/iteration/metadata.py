@@ -129,7 +129,8 @@ def _rename(
                 if metadata.get(key):
                     names = edit(metadata[key], axis, name)
                     bound.set_metadata(variable, {key: names})
-            getattr(variable, hook)(axis, name)
+            # by name: at first the name of the axis was the first parameter
+            getattr(variable, hook)(axis_index=axis, axis_name=name)
 
 
 def _with(names: Names, axis: int, name: Any) -> Names:
