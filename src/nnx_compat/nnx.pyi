@@ -142,11 +142,11 @@ from ._nnx.transforms.iteration.metadata import transform_metadata as transform_
 from ._nnx.transforms.iteration.scan import scan as scan
 from ._nnx.transforms.iteration.vmap import pmap as pmap
 from ._nnx.transforms.iteration.vmap import vmap as vmap
-from ._nnx.transforms.transforms.branches import cond as cond
-from ._nnx.transforms.transforms.branches import switch as switch
-from ._nnx.transforms.transforms.tracing import checkify as checkify
-from ._nnx.transforms.transforms.tracing import eval_shape as eval_shape
-from ._nnx.transforms.transforms.tracing import make_jaxpr as make_jaxpr
+from ._nnx.transforms.transforms import checkify as checkify
+from ._nnx.transforms.transforms import cond as cond
+from ._nnx.transforms.transforms import eval_shape as eval_shape
+from ._nnx.transforms.transforms import make_jaxpr as make_jaxpr
+from ._nnx.transforms.transforms import switch as switch
 from ._nnx.variablelib.metadata import VariableMetadata as VariableMetadata
 from ._nnx.variablelib.metadata import with_metadata as with_metadata
 from ._nnx.variablelib.names import register_variable_name as register_variable_name

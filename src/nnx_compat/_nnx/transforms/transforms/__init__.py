@@ -1,1 +1,0 @@
-"""Branches, and functions that are traced without being run."""
