@@ -105,15 +105,11 @@ def test_names_that_no_newer_release_has_are_at_home_on_the_installed_one():
     assert not wrong
 
 
-# Backports that lie in another file than Flax's: the set only ever shrinks.
-AWAY = {"identity"}
-
-
 def test_a_backport_lies_where_the_newest_flax_has_the_name():
     away = {}
     for short, file in facts.backports().items():
         name = facts.name(f"nnx.{short}")
-        if not name.home or not name.on(NEWEST) or short in AWAY:
+        if not name.home or not name.on(NEWEST):
             continue
         if not f"{file}.".startswith(f"{name.home}."):
             away[short] = (name.home, file)

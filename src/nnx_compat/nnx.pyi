@@ -56,6 +56,7 @@ from ._nnx.module.iteration import iter_modules as iter_modules
 from ._nnx.module.view import view as view
 from ._nnx.module.view import view_info as view_info
 from ._nnx.nn.activations import PReLU as PReLU
+from ._nnx.nn.activations import identity as identity
 from ._nnx.nn.attention import RoPE as RoPE
 from ._nnx.nn.attention import dot_product_attention as dot_product_attention
 from ._nnx.nn.attention import dot_product_attention_with_rope as dot_product_attention_with_rope
@@ -157,7 +158,6 @@ from ._nnx.variablelib.settings import use_eager_sharding as use_eager_sharding
 from ._nnx.variablelib.settings import using_eager_sharding as using_eager_sharding
 from ._nnx.variablelib.settings import var_defaults as var_defaults
 from ._nnx.variablelib.types import Perturbation as Perturbation
-from ._nnx.variablelib.types import identity as identity
 from ._nnx.variablelib.variable_state import VariableState as VariableState
 from ._nnx.visualization import display as display
 from flax.nnx import A as A

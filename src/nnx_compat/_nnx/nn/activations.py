@@ -1,8 +1,8 @@
-"""Activations with a parameter."""
+"""Activations that came later, and one with a parameter."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,9 @@ from ._types import NO_METADATA, Metadata, PromoteDtype
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-__all__ = ["PReLU"]
+__all__ = ["PReLU", "identity"]
+
+T = TypeVar("T")
 
 
 class PReLU(nnx.Module):  # type: ignore[misc, name-defined]
@@ -57,3 +59,17 @@ class PReLU(nnx.Module):  # type: ignore[misc, name-defined]
         else:
             inputs, slope = self.promote_dtype((inputs, slope), dtype=self.dtype)
         return jnp.where(inputs >= 0, inputs, slope * inputs)
+
+
+def identity(x: T) -> T:
+    """Give back what is given.
+
+    Args:
+        x: anything.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> float(nnx.identity(1.0))
+        1.0
+    """
+    return x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ...revisions import nnx
 
@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 else:
     Intermediate = nnx.Intermediate
 
-__all__ = ["Perturbation", "identity"]
-
-_T = TypeVar("_T")
+__all__ = ["Perturbation"]
 
 
 class Perturbation(Intermediate):  # type: ignore[misc]
@@ -24,17 +22,3 @@ class Perturbation(Intermediate):  # type: ignore[misc]
         >>> issubclass(nnx.Perturbation, nnx.Intermediate)
         True
     """
-
-
-def identity(x: _T) -> _T:
-    """Give back what is given.
-
-    Args:
-        x: anything.
-
-    Example:
-        >>> from nnx_compat import nnx
-        >>> float(nnx.identity(1.0))
-        1.0
-    """
-    return x

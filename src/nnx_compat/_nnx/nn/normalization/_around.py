@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from flax.nnx import Variable
 
 
-def by_path(made: Mapping[Path, Variable[jax.Array]]) -> dict[Any, Any]:
+def by_path(found: Mapping[Path, Variable[jax.Array]]) -> dict[Any, Any]:
     """A dict of Variables by path, to be an attribute.
 
     In dicts by key on the first releases, where keys have to be strings; marked as data
     on those that take a dict for static.
     """
     if here.split_is_a_method:
-        stored = nested({_texts(path): value for path, value in made.items()})
+        stored = nested({_texts(path): value for path, value in found.items()})
     else:
-        stored = resolve("data")[0](dict(made))
+        stored = resolve("data")[0](dict(found))
     return stored  # type: ignore[no-any-return]
 
 

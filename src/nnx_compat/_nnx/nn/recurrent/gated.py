@@ -58,8 +58,8 @@ def half_orthogonal(
     key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
     """In float32, then cast: jax decomposes no matrix of bfloat16 or float16."""
-    made: jax.Array = initializers.orthogonal()(key, shape, jnp.float32)
-    return made.astype(dtype)
+    kernel: jax.Array = initializers.orthogonal()(key, shape, jnp.float32)
+    return kernel.astype(dtype)
 
 
 _INPUT_GATES = ("ii", "if_", "ig", "io")

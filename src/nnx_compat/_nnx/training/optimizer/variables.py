@@ -23,8 +23,8 @@ def _variable_type(name: str, base: type, doc: str) -> type:
 
     OptState was in the module nnx.optimizer alone before it was a name of nnx.
     """
-    made = type(name, (base,), {"__doc__": doc, "__module__": __name__})
-    found: type = native_in("optimizer", name, made)
+    ours = type(name, (base,), {"__doc__": doc, "__module__": __name__})
+    found: type = native_in("optimizer", name, ours)
     return found
 
 
@@ -54,5 +54,5 @@ def _as_opt_state(leaf: Variable[jax.Array] | ArrayLike) -> Variable[jax.Array]:
         kind, metadata = OptVariable, get_metadata(leaf)
         if "optimizer_sharding" in metadata:
             metadata["sharding"] = metadata.pop("optimizer_sharding")
-    made: Variable[jax.Array] = kind(stored(leaf), **metadata)
-    return made
+    variable: Variable[jax.Array] = kind(stored(leaf), **metadata)
+    return variable
