@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import cache
 from types import MappingProxyType, ModuleType
 from typing import Any
 
 import flax
+import jax
+import numpy as np
 
 from . import facts
 from .revisions import flax_version, nnx, revision
@@ -28,6 +31,7 @@ from .revisions import flax_version, nnx, revision
 __all__ = [
     "Answers",
     "here",
+    "members",
     "native",
     "native_in",
     "native_settings",
@@ -158,6 +162,27 @@ native_settings = frozenset(
 variable_names: MutableMapping[str, type] = sys.modules[
     native.get("register_variable_name_type_pair", nnx.Variable).__module__
 ].VariableTypeCache
+
+
+@cache
+def members(kind: type) -> frozenset[str]:
+    """What an object of a native class has of its own, or forwards to its value.
+
+    ``install()`` asks before it adds to the class. What a class has from ``object``
+    alone, like a comparison by identity, is not its own.
+    """
+    if issubclass(kind, nnx.State):
+        found = set(dir(kind({})))
+    else:
+        # numpy's value: an array of jax would start the backend, and a script may set
+        # the flags of that later
+        value = np.zeros(1)
+        one = kind(value) if kind is nnx.Variable else kind(nnx.Param, value)
+        found = set(dir(one))
+        if hasattr(one, "nbytes"):  # which no Variable has: it asks its value
+            found |= set(dir(jax.Array))
+    own = {name for base in kind.__mro__[:-1] for name in vars(base)}
+    return frozenset(found - set(dir(object)) | own)
 
 
 def native_in(module: str, name: str, default: Any = None) -> Any:

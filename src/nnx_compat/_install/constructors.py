@@ -9,9 +9,8 @@ Where it asks for what the release does anyway, it is dropped; else it is refuse
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,10 @@ import jax.numpy as jnp
 from .. import facts, functional
 from ..errors import RefusedArgumentError
 from ..revisions import flax_version
+
+if TYPE_CHECKING:
+    from flax.nnx import Module
+    from jax.typing import DTypeLike
 
 #: Layers, and the argument through which each takes its product.
 LAYERS: dict[str, str] = {
@@ -70,21 +73,23 @@ _VARIABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "GRUCell": _GATES,
 }
 
-_PRODUCTS: dict[str, Callable[..., Any]] = {
+_PRODUCTS: dict[str, Callable[..., jax.Array]] = {
     "conv_general_dilated": jax.lax.conv_general_dilated,
     "einsum_op": jnp.einsum,
     "dot_general": jax.lax.dot_general,
 }
 
 
-def taking_later_arguments(layer: str, native: Any) -> Any:
+def taking_later_arguments(
+    layer: str, native: Callable[..., None]
+) -> Callable[..., None]:
     """A constructor of ``layer`` that takes the arguments of the newest too."""
-    taken = inspect.signature(native).parameters
     newest = facts.releases()[-1].version
     row = facts.name(f"nnx.{layer}")
-    later = {p for p in row.parameters if row.on(newest, p) and p not in taken}
+    taken = {p for p in row.parameters if row.on(flax_version, p)}
+    later = {p for p in row.parameters if row.on(newest, p)} - taken
 
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: Module, *args: Any, **kwargs: Any) -> None:
         metadata = {}
         for name in sorted(later & kwargs.keys()):
             value = kwargs.pop(name)
@@ -115,13 +120,15 @@ def taking_later_arguments(layer: str, native: Any) -> Any:
     return __init__
 
 
-def _attribute(node: Any, name: str) -> Any:
+def _attribute(node: object, name: str) -> Any:
     """What is stored, and None where there is nothing, as without a bias."""
     return None if node is None else vars(node).get(name)
 
 
 @functools.cache  # equal layers have one product, or their graphdefs would differ
-def _preferring(product: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
+def _preferring(
+    product: Callable[..., jax.Array], dtype: DTypeLike
+) -> Callable[..., jax.Array]:
     return functools.partial(product, preferred_element_type=dtype)
 
 

@@ -11,38 +11,39 @@ import functools
 import inspect
 import threading
 import types
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TypeVar, cast
 
 from .. import facts
 from ..errors import RefusedArgumentError
 from ..revisions import flax_version
 
+_F = TypeVar("_F")
 
-def accepting(name: str, native: Any) -> Any:
+
+def accepting(name: str, native: _F) -> _F:
     """``native``, or a function around it that takes the newest's arguments too."""
     if not isinstance(native, types.FunctionType):
         return native
-    taken = inspect.signature(native).parameters  # ours too, where install added it
-    missing = {k: row for k, row in _missing(name).items() if k not in taken}
+    missing = _missing(name)
     if not missing:
         return native
 
     follows_setting = any(key in _Modes.names for key in missing)
 
     @functools.wraps(native)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> object:
         if kwargs or (follows_setting and _modes.used):
             for key, parameter in missing.items():
                 if key in kwargs or key in _Modes.names:
                     drop(name, parameter, kwargs.pop(key, None))
         return native(*args, **kwargs)
 
-    call.__signature__ = _signature(native, missing)  # type: ignore[attr-defined]
-    return call
+    call.__signature__ = _with(missing, inspect.signature(call))  # type: ignore[attr-defined]
+    return cast("_F", call)
 
 
-def check(name: str, **given: Any) -> None:
+def check(name: str, **given: object) -> None:
     """For a function of ours: its arguments that may only ask for what is there.
 
     Args:
@@ -71,7 +72,7 @@ def _missing(name: str) -> dict[str, facts.Parameter]:
     }
 
 
-def drop(name: str, parameter: facts.Parameter, value: Any) -> None:
+def drop(name: str, parameter: facts.Parameter, value: object) -> None:
     """Say nothing when ``value`` asks for what the release does anyway.
 
     Raises:
@@ -120,17 +121,15 @@ def set_mode(parameter: str, value: bool) -> Callable[[], None]:
     return lambda: _modes.values.update({parameter: was})
 
 
-def _signature(
-    native: types.FunctionType, missing: dict[str, facts.Parameter]
-) -> inspect.Signature:
-    signature = inspect.signature(native)
-    kept = list(signature.parameters.values())
+def _with(missing: Iterable[str], signature: inspect.Signature) -> inspect.Signature:
+    """A signature with more parameters, of which the default is None."""
+    present = list(signature.parameters.values())
     added = [
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None)
         for key in missing
     ]
     at = next(
-        (i for i, p in enumerate(kept) if p.kind is inspect.Parameter.VAR_KEYWORD),
-        len(kept),
+        (i for i, p in enumerate(present) if p.kind is inspect.Parameter.VAR_KEYWORD),
+        len(present),
     )
-    return signature.replace(parameters=[*kept[:at], *added, *kept[at:]])
+    return signature.replace(parameters=[*present[:at], *added, *present[at:]])

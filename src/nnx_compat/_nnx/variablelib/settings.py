@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn, overload
 
 import flax
 
+from ..._release import native, native_settings
 from ...errors import RefusedArgumentError
-from ...revisions import flax_version, nnx
+from ...revisions import flax_version
 from .._setting import Setting
 
 __all__ = ["use_eager_sharding", "using_eager_sharding", "var_defaults"]
@@ -29,7 +30,9 @@ def using_eager_sharding() -> bool:
         ...     nnx.using_eager_sharding()
         False
     """
-    return bool(getattr(flax.config, _SHARDING_FLAG, False))
+    return _SHARDING_FLAG in native_settings and bool(
+        getattr(flax.config, _SHARDING_FLAG)
+    )
 
 
 class use_eager_sharding(Setting):
@@ -55,7 +58,7 @@ class use_eager_sharding(Setting):
     """
 
     def __init__(self, value: bool, /) -> None:
-        if value and not hasattr(flax.config, _SHARDING_FLAG):
+        if value and _SHARDING_FLAG not in native_settings:
             raise RefusedArgumentError(
                 f"use_eager_sharding was given True, and flax {flax_version} shards no "
                 "Variable when it is made",
@@ -92,7 +95,13 @@ class VarDefaults(Mapping[str, bool]):
         return len(dataclasses.fields(self))
 
 
-def var_defaults(*, hijax: bool | None = None, ref: bool | None = None) -> Any:
+@overload
+def var_defaults() -> VarDefaults: ...
+@overload
+def var_defaults(*, hijax: bool | None = ..., ref: bool | None = ...) -> Setting: ...
+def var_defaults(
+    *, hijax: bool | None = None, ref: bool | None = None
+) -> VarDefaults | Setting:
     """What kind of Variable is made by default, or a setting of it.
 
     Args:
@@ -125,13 +134,13 @@ def var_defaults(*, hijax: bool | None = None, ref: bool | None = None) -> Any:
 
 
 def _using(name: str) -> bool:
-    return bool(getattr(nnx, name)()) if hasattr(nnx, name) else False
+    return name in native and bool(native[name]())
 
 
 def _refuse_default(name: str, value: bool) -> NoReturn:
     raise RefusedArgumentError(
         f"var_defaults was given {name}={value}, and the Variables of flax "
-        f"{flax_version} cannot be had in that kind",
+        f"{flax_version} are of another kind",
         instead=f"leave {name}= out: ordinary Variables, in split and merge",
         otherwise="pip install --upgrade flax",
     )

@@ -1,49 +1,43 @@
-"""Methods that native classes lack on some releases: what ``install`` adds to them.
+"""Methods that Variable lacks on some releases: what ``install`` adds to it.
 
-Each class here is a table: its functions become methods of the native class of the same
-name, where that one has none. They are written with the stable operations, so that one
-text serves every release.
+The class here is a table: its functions become methods of the native class, where that
+one has none. They are written with the stable operations, so that one text serves every
+release.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .. import functional
 from ..errors import ArgumentTypeError
-from ..revisions import bound, nnx
+from ..revisions import bound
 
-if TYPE_CHECKING:  # what the self of these methods is
-    from flax.nnx import State as _State
-    from flax.nnx import Variable as _Native
-
-    _Variable = _Native[Any]
-else:
-    _State = _Variable = object
+if TYPE_CHECKING:
+    from flax.nnx import Variable as NativeVariable
 
 _ABSENT: Any = object()
+_V = TypeVar("_V", bound="NativeVariable[Any]")
 
 
-def value_getter(read: Callable[[Any], Any]) -> Callable[..., Any]:
+def value_getter(read: Callable[[_V], Any]) -> Callable[..., Any]:
     """The method ``get_value`` of today, over what reads the whole value."""
 
-    def get_value(self: Any, *, index: Any = _ABSENT) -> Any:
+    def get_value(self: _V, *, index: Any = _ABSENT) -> Any:
         """The value, or what is at ``index`` of it."""
         return read(self) if index is _ABSENT else read(self)[index]
 
     return get_value
 
 
-def value_setter(write: Callable[[Any, Any], None]) -> Callable[..., None]:
+def value_setter(write: Callable[[_V, Any], None]) -> Callable[..., None]:
     """The method ``set_value`` of today, over what writes the whole value."""
 
-    def set_value(self: Any, value: Any, *, index: Any = _ABSENT) -> None:
+    def set_value(self: _V, value: Any, *, index: Any = _ABSENT) -> None:
         """Replace the value, or what is at ``index`` of it."""
         if index is not _ABSENT:
             value = _with_item(self.get_value(), index, value)
@@ -52,10 +46,10 @@ def value_setter(write: Callable[[Any, Any], None]) -> Callable[..., None]:
     return set_value
 
 
-def metadata_getter(read: Callable[[Any], Any]) -> Callable[..., Any]:
+def metadata_getter(read: Callable[[_V], Mapping[str, Any]]) -> Callable[..., Any]:
     """The method ``get_metadata`` of today, over what reads all of it."""
 
-    def get_metadata(self: Any, name: Any = _ABSENT, default: Any = _ABSENT) -> Any:
+    def get_metadata(self: _V, name: str = _ABSENT, default: Any = _ABSENT) -> Any:
         """All metadata, or the one of this name."""
         found = read(self)
         if name is _ABSENT:
@@ -65,7 +59,7 @@ def metadata_getter(read: Callable[[Any], Any]) -> Callable[..., Any]:
     return get_metadata
 
 
-class Variable(_Variable):
+class Variable:
     """What a Variable of the newest release can do."""
 
     get_value = value_getter(functional.get_value)
@@ -96,7 +90,7 @@ class Variable(_Variable):
 
     type = var_type
 
-    def set_metadata(self, *args: Any, **metadata: Any) -> None:
+    def set_metadata(self, *args: Any, **metadata: object) -> None:
         """Set by name, by keyword, or all of it from a mapping."""
         if bool(args) == bool(metadata) or len(args) > 2:
             raise ArgumentTypeError(
@@ -123,21 +117,21 @@ class Variable(_Variable):
             raise KeyError(name)
         delattr(self, name)
 
-    def copy_from(self, other: Any) -> None:
+    def copy_from(self, other: NativeVariable[Any]) -> None:
         """Take over value and metadata of another Variable of this type."""
         self.update_from_state(other)
 
-    def update_from_state(self, variable_state: Any) -> None:
+    def update_from_state(self, variable_state: NativeVariable[Any]) -> None:
         """Take over the value and the metadata of a state's leaf."""
         bound.write(self, bound.raw(variable_state))
         bound.set_metadata(self, bound.metadata(variable_state))
 
-    def to_state(self) -> Any:
+    def to_state(self) -> NativeVariable[Any]:
         """The leaf that stands for this Variable in a state."""
         return bound.with_value(self, bound.raw(self))
 
     @classmethod
-    def state(cls, value: Any, **metadata: Any) -> Any:
+    def state(cls, value: object, **metadata: object) -> NativeVariable[Any]:
         """What was a leaf for a state, and is a Variable now."""
         kind: Any = cls
         return kind(value, **metadata)
@@ -169,61 +163,51 @@ def _with_item(old: Any, index: Any, value: Any) -> Any:
     return old.at[index].set(new.astype(old.dtype))
 
 
-def _binary(name: str) -> Callable[[Any, Any], Any]:
-    apply = getattr(operator, name)
-
-    def method(self: Any, other: Any) -> Any:
-        return apply(functional.get_value(self), functional.get_value(other))
-
-    method.__name__ = method.__qualname__ = f"__{name}__"
-    return method
+_Apply = Callable[..., Any]
 
 
-# Where a Variable has no comparison of its own, what it has is object's: identity.
-Variable.__eq__ = _binary("eq")  # type: ignore[method-assign]
+def _binary(apply: _Apply) -> _Apply:
+    return lambda self, other: apply(
+        functional.get_value(self), functional.get_value(other)
+    )
 
 
-def _reflected(name: str) -> Callable[[Any, Any], Any]:
-    apply = getattr(operator, name)
-
-    def method(self: Any, other: Any) -> Any:
-        return apply(functional.get_value(other), functional.get_value(self))
-
-    method.__name__ = method.__qualname__ = f"__r{name}__"
-    return method
+def _reflected(apply: _Apply) -> _Apply:
+    return lambda self, other: apply(
+        functional.get_value(other), functional.get_value(self)
+    )
 
 
-def _in_place(name: str) -> Callable[[Any, Any], Any]:
-    apply = getattr(operator, name)
+def _unary(apply: _Apply) -> _Apply:
+    return lambda self: apply(functional.get_value(self))
 
-    def method(self: Any, other: Any) -> Any:
+
+def _in_place(apply: _Apply) -> _Apply:
+    def method(self: _V, other: object) -> _V:
         value = apply(functional.get_value(self), functional.get_value(other))
         functional.set_value(self, value)
         return self
 
-    method.__name__ = method.__qualname__ = f"__i{name}__"
     return method
 
 
-def _unary(name: str) -> Callable[[Any], Any]:
-    apply = getattr(operator, name)
-
-    def method(self: Any) -> Any:
-        return apply(functional.get_value(self))
-
-    method.__name__ = method.__qualname__ = f"__{name}__"
-    return method
+def _operator(name: str, method: Callable[[_Apply], _Apply], prefix: str = "") -> None:
+    new = method(getattr(operator, name))
+    new.__name__ = new.__qualname__ = f"__{prefix}{name}__"
+    setattr(Variable, new.__name__, new)
 
 
+# where a Variable has no comparison of its own, what it has is object's: identity
+_operator("eq", _binary)
 for _name in (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul",
     "lshift", "rshift",
 ):  # fmt: skip
-    setattr(Variable, f"__{_name}__", _binary(_name))
-    setattr(Variable, f"__r{_name}__", _reflected(_name))
-    setattr(Variable, f"__i{_name}__", _in_place(_name))
+    _operator(_name, _binary)
+    _operator(_name, _reflected, "r")
+    _operator(_name, _in_place, "i")
 for _name in ("neg", "pos", "abs", "invert"):
-    setattr(Variable, f"__{_name}__", _unary(_name))
+    _operator(_name, _unary)
 
 
 def _of_the_array(name: str) -> property:
@@ -242,49 +226,3 @@ for _name in (
     "squeeze", "item", "tolist",
 ):  # fmt: skip
     setattr(Variable, _name, _of_the_array(_name))
-
-
-class State(_State):
-    """Methods that State had or has on other releases."""
-
-    def filter(self, *filters: Any) -> Any:
-        """The leaves that the filters choose."""
-        return functional.filter_state(self, *filters)
-
-    def map(self, f: Callable[[Any, Any], Any]) -> Any:
-        """A state with ``f(path, leaf)`` for each leaf."""
-        return functional.map_state(f, self)
-
-    def to_pure_dict(self) -> dict[Any, Any]:
-        """The values in nested dicts."""
-        found: dict[Any, Any] = functional.to_pure_dict(self)
-        return found
-
-    def replace_by_pure_dict(self, pure_dict: Mapping[Any, Any]) -> None:
-        """Take over the values of nested dicts, in place."""
-        new = functional.from_pure_dict(self, pure_dict)
-        flat = bound.flatten(new)
-        for path, leaf in bound.flatten(self).items():
-            bound.write(leaf, bound.raw(flat[path]))
-
-
-def tables() -> dict[type, type]:
-    """Which table is for which native class."""
-    found: dict[type, type] = {nnx.State: State}
-    for kind in bound.variable_types:
-        found[kind] = Variable
-    return found
-
-
-def has(kind: type, name: str) -> bool:
-    """Whether its instances have an attribute, of their own or of their value.
-
-    The value is numpy's: an array of jax would start the backend, and a script may set
-    its flags later.
-    """
-    if kind is nnx.State:
-        return hasattr(nnx.State({}), name)
-    value = np.zeros(1)
-    made = nnx.Param(value) if kind is nnx.Variable else kind(nnx.Param, value)
-    forwards = hasattr(made, "nbytes")  # which no table has
-    return hasattr(made, name) or (forwards and hasattr(jax.Array, name))

@@ -1,0 +1,86 @@
+"""What ``install`` adds on the installed release, and where."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import flax
+
+from .. import facts
+from .._nnx import _modules, resolve
+from .._release import members, native, native_settings
+from ..revisions import bound, flax_version, nnx
+from . import state_methods, variable_methods
+from .patches import is_patched, patches
+
+#: What has attributes, or ``sys.modules``.
+Owner = type | ModuleType | dict[str, Any]
+
+#: Who gets it, the name and the object.
+Addition = tuple[Owner, str, Any]
+
+
+def additions() -> Iterator[Addition]:
+    """Each addition in turn; the names of ``flax.nnx`` may need the methods."""
+    patched = list(patches())
+    yield from _methods({(owner, name) for owner, name, _ in patched})
+    yield from patched
+    yield from _names()
+    yield from _settings()
+    yield from _module_paths()
+
+
+#: What every class body has, and a table has not to give away.
+_ORDINARY = frozenset(vars(type("_", (), {}))) | {"__annotations__"}
+
+
+def _methods(patched: set[tuple[type, str]]) -> Iterator[tuple[type, str, Any]]:
+    tables: dict[type, type] = {nnx.State: state_methods.State}
+    tables |= dict.fromkeys(bound.variable_types, variable_methods.Variable)
+    for kind, table in tables.items():
+        for name, value in vars(table).items():
+            if name in _ORDINARY or (kind, name) in patched:
+                continue
+            if name not in members(kind) or is_patched(f"nnx.Variable.{name}"):
+                yield kind, name, value
+
+
+def _names() -> Iterator[tuple[ModuleType, str, Any]]:
+    for name in facts.backports():
+        if name in native and not is_patched(f"nnx.{name}"):
+            continue
+        row = facts.treatment(f"nnx.{name}", flax_version)
+        if row is None or row.treatment != "refused":
+            yield nnx, name, resolve(name, warn=False)[0]
+
+
+def _settings() -> Iterator[tuple[type, str, bool]]:
+    """Settings to be read; setting one that the release lacks stays an error."""
+    for name, value, _ in facts.settings():
+        if name not in native_settings:
+            yield type(flax.config), name, value
+
+
+def _module_paths() -> Iterator[Addition]:
+    """Modules of NNX under the paths they have or had on other releases."""
+    own = {
+        name.removeprefix(f"{nnx.__name__}.").removeprefix("nnx."): module
+        for name, module in list(sys.modules.items())
+        if name.startswith(f"{nnx.__name__}.") and module is not None
+    }
+    for old, new in _modules.MOVED.items():
+        for one, other in ((new, old), (old, new)):
+            if one not in own and other in own:
+                own[one] = own[other]
+    own["nnx"] = _modules.at("nnx")
+    if "flax.nnx" not in sys.modules:
+        yield sys.modules, "flax.nnx", nnx
+        yield flax, "nnx", nnx
+    for root in ("flax.nnx", "flax.nnx.nnx"):
+        for name, module in own.items():
+            path = f"{root}.{name}"
+            if path not in sys.modules and path != "flax.nnx.nnx.nnx":
+                yield sys.modules, path, module
