@@ -180,7 +180,7 @@ def members(kind: type) -> frozenset[str]:
         one = kind(value) if kind is nnx.Variable else kind(nnx.Param, value)
         found = set(dir(one))
         if hasattr(one, "nbytes"):  # which no Variable has: it asks its value
-            found |= set(dir(jax.Array))
+            found |= {*dir(np.ndarray), *dir(jax.Array)}
     own = {name for base in kind.__mro__[:-1] for name in vars(base)}
     return frozenset(found - set(dir(object)) | own)
 
