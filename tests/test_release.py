@@ -208,8 +208,6 @@ ROOMS = ("_release.py", "revisions")
 
 #: Files that still ask, to be emptied.
 STILL = (
-    "_install",
-    "_nnx/rnglib", "_nnx/variablelib", "_nnx/_modules.py", "_nnx/_parameters.py",
     "functional", "functional.py", "pure",
 )  # fmt: skip
 

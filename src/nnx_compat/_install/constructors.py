@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import facts, functional
+from .._release import parameters_of
 from ..errors import RefusedArgumentError
 from ..revisions import flax_version
 
@@ -86,7 +87,7 @@ def taking_later_arguments(
     """A constructor of ``layer`` that takes the arguments of the newest too."""
     newest = facts.releases()[-1].version
     row = facts.name(f"nnx.{layer}")
-    taken = {p for p in row.parameters if row.on(flax_version, p)}
+    taken = parameters_of(layer)
     later = {p for p in row.parameters if row.on(newest, p)} - taken
 
     def __init__(self: Module, *args: Any, **kwargs: Any) -> None:

@@ -17,8 +17,12 @@ from .. import functional
 from ..errors import ArgumentTypeError
 from ..revisions import bound
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what the self of these methods is
     from flax.nnx import Variable as NativeVariable
+
+    Native = NativeVariable[Any]
+else:
+    Native = object
 
 _ABSENT: Any = object()
 _V = TypeVar("_V", bound="NativeVariable[Any]")
@@ -59,7 +63,7 @@ def metadata_getter(read: Callable[[_V], Mapping[str, Any]]) -> Callable[..., An
     return get_metadata
 
 
-class Variable:
+class Variable(Native):
     """What a Variable of the newest release can do."""
 
     get_value = value_getter(functional.get_value)
@@ -133,8 +137,8 @@ class Variable:
     @classmethod
     def state(cls, value: object, **metadata: object) -> NativeVariable[Any]:
         """What was a leaf for a state, and is a Variable now."""
-        kind: Any = cls
-        return kind(value, **metadata)
+        variable: NativeVariable[Any] = cls(value, **metadata)
+        return variable
 
     to_variable = to_state
 

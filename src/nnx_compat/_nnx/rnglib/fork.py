@@ -8,13 +8,13 @@ import jax
 
 from ... import functional
 from ...errors import ArgumentTypeError
+from ...functional import Filter
 from ...revisions import nnx
 from ..filterlib import to_predicate
 from .streams import Shape
 
 if TYPE_CHECKING:
     from flax.nnx import State
-    from flax.nnx.filterlib import Filter
 
 __all__ = ["ForkStates", "fork"]
 

@@ -7,8 +7,8 @@ there. The keys are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 
@@ -40,10 +40,10 @@ __all__ = ["Rngs"]
 Seed: TypeAlias = "int | jax.Array | NativeStream"
 
 #: A shape for all streams, or shapes by filter; None leaves a stream as it is.
-Shapes = Shape | Mapping[Hashable, Shape | None] | None
+Shapes = Shape | Mapping[Any, Shape | None] | None
 
 #: A filter, the predicate it stands for, and what is to be done with what it selects.
-Rule = tuple[Hashable, Predicate, Shape | None]
+Rule = tuple[Any, Predicate, Shape | None]
 
 
 class Rngs(

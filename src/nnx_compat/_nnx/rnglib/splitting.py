@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ... import functional
 from ..._release import native
 from ...errors import ArgumentValueError
+from ...functional import Filter
 from ..filterlib import to_predicate
 from ._nodes import (
     Backup,
@@ -30,7 +31,6 @@ from .streams import RngStream, Shape, fork_stream, split_stream, tag_of
 
 if TYPE_CHECKING:
     from flax.nnx import RngStream as NativeStream
-    from flax.nnx.filterlib import Filter
 
 __all__ = ["fork_rngs", "restore_rngs", "split_rngs"]
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..._release import native
 from ...revisions import nnx
 
 if TYPE_CHECKING:
     from flax.nnx import Variable
+
+    AnyVariable = Variable[Any]
 else:
-    Variable = nnx.Variable
+    AnyVariable = nnx.Variable
 
 __all__ = ["Rng", "RngCount", "RngKey", "RngState"]
 
 
-class RngState(Variable):  # type: ignore[misc]
+class RngState(AnyVariable):
     """The type of what random streams store, keys and counts alike.
 
     On the first releases a ``Rngs`` is a static attribute: no state of theirs holds
@@ -37,4 +39,4 @@ class RngKey(RngState):
 
 
 #: The first name of RngKey.
-Rng: type[Variable] = native.get("RngKey", RngKey)
+Rng: type[AnyVariable] = native.get("RngKey", RngKey)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import functional
 from ...errors import ArgumentValueError, NnxCompatError
-from ...functional import Path
+from ...functional import Filter, Path
 from ..filterlib import to_predicate
 from ._nodes import decorator, in_place, with_streams
 from .rngs import Rule, Shapes, by_filter, chosen
@@ -22,7 +22,6 @@ from .streams import (
 
 if TYPE_CHECKING:
     from flax.nnx import RngStream as NativeStream
-    from flax.nnx.filterlib import Filter
 
 __all__ = ["with_rngs"]
 

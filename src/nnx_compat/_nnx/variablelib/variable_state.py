@@ -6,7 +6,6 @@ states hold Variables themselves.
 
 from __future__ import annotations
 
-import types
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,8 @@ class _MakesVariables(type):
             RemovedNameWarning,
             stacklevel=2,
         )
-        return kind(*args, **kwargs)
+        variable: Variable[Any] = kind(*args, **kwargs)
+        return variable
 
 
 # not a subclass of Variable: an ABC, as that is on some releases, asks its subclasses
@@ -75,6 +75,5 @@ class VariableState(
         True
     """
 
-    def __class_getitem__(cls, item: type) -> types.GenericAlias:
-        alias: types.GenericAlias = Variable[item]
-        return alias
+    def __class_getitem__(cls, item: type) -> object:
+        return Variable[item]  # type: ignore[valid-type]
