@@ -78,7 +78,7 @@ def _find(name: str) -> Any:
     from . import _modules, _parameters
 
     if isinstance(native[name], ModuleType):
-        return _modules.shown(native[name])
+        return _modules.shown(native[name], name)
     return _parameters.accepting(name, native[name])
 
 

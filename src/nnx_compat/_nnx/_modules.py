@@ -108,9 +108,14 @@ def at(path: str) -> ModuleType:
     return NnxModule(path, files)
 
 
-def shown(file: ModuleType) -> ModuleType:
-    """What stands for a module of Flax's; one that is not of NNX is itself."""
-    path = _path(file)
+def shown(file: ModuleType, name: str = "") -> ModuleType:
+    """What stands for a module of Flax's; one that is not of NNX is itself.
+
+    Args:
+        file: the module.
+        name: its name in ``flax.nnx``, which once had its errors as ``helpers``.
+    """
+    path = name if name in _homes().keys() - MOVED.keys() else _path(file)
     view = at(path) if path and not _is_another(path) else file
     return view if isinstance(view, NnxModule) else file
 
