@@ -11,7 +11,7 @@
     nox -s release -- 0.13.0                a new Flax: its row, measured and recorded
     nox -s promises                         add a release and drop the oldest, on a copy
     nox -s records                          records of an older source, and their times
-    nox -s lint types render bench plot
+    nox -s lint types typing render bench plot
 
 Environments of pairs are made by tools/environments.py: with uv when it is there, and
 with interpreters that need not be on PATH. A pair whose CPython is missing is reported
@@ -254,6 +254,26 @@ def types(session: nox.Session) -> None:
     """Mypy, strict."""
     session.install("mypy==1.18.2", "packaging", "numpy", "nox", "pytest>=8")
     session.run("mypy")
+
+
+@nox.session(venv_backend="none")
+def typing(session: nox.Session) -> None:
+    """Files of users, by mypy and pyright, on the last release of the newest revisions.
+
+    Flax has types worth the name from the third revision on. ``-- --flax 0.12.7``
+    chooses other releases.
+    """
+    asked = _option(session, "--flax")
+    chosen = asked.split(",") if asked else [last for _, last in _ends()[2:]]
+    pairs = [matrix.dated(version) for version in chosen]
+    pythons = [
+        str(environments.ensure(ROOT / ".nox" / "pairs" / pair.id, pair, TOOLS))
+        for pair in pairs
+    ]
+    checkers = str(ROOT / ".nox" / "typing")
+    session.run(
+        sys.executable, "tools/user_types.py", checkers, *pythons, external=True
+    )
 
 
 @nox.session

@@ -70,6 +70,7 @@ for path, module in nc.iter_modules(model):
     assert_type(module, nnx.Module)
     print("/".join(path))
 for path, value in nc.iter_graph(model):
+    assert_type(path, tuple[Any, ...])
     if nc.is_variable(value):
         assert_type(nc.get_metadata(value), dict[str, Any])
 
