@@ -33,13 +33,28 @@ def split(
 ) -> tuple[GraphDef[_N], State]: ...
 @overload
 def split(
+    node: _N, first: Filter, second: Filter, /, *, graph: bool | None = None
+) -> tuple[GraphDef[_N], State, State]: ...
+@overload
+def split(
     node: _N,
     first: Filter,
     second: Filter,
+    third: Filter,
+    /,
+    *,
+    graph: bool | None = None,
+) -> tuple[GraphDef[_N], State, State, State]: ...
+@overload
+def split(
+    node: _N,
+    first: Filter,
+    second: Filter,
+    third: Filter,
     /,
     *filters: Filter,
     graph: bool | None = None,
-) -> tuple[GraphDef[_N], State, Unpack[tuple[State, ...]]]: ...
+) -> tuple[GraphDef[_N], State, State, State, Unpack[tuple[State, ...]]]: ...
 def split(
     node: _N, *filters: Filter, graph: bool | None = None
 ) -> tuple[GraphDef[_N], Unpack[tuple[State, ...]]]:
@@ -70,6 +85,10 @@ def split(
 def state(
     node: object, first: Filter = ..., /, *, graph: bool | None = None
 ) -> State: ...
+@overload
+def state(
+    node: object, first: Filter, second: Filter, /, *, graph: bool | None = None
+) -> tuple[State, State]: ...
 @overload
 def state(
     node: object,

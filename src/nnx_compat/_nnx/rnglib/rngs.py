@@ -84,6 +84,10 @@ class Rngs(
                 value = functional.get_value(value.key)
             setattr(self, name, RngStream(value, tag=name))
 
+    if TYPE_CHECKING:  # Flax's own, which says nothing of the type
+
+        def __getattr__(self, name: str) -> RngStream: ...
+
     def _get_stream(self, name: str, error_type: type[Exception]) -> NativeStream:
         if name[:2] == "__" == name[-2:]:
             raise error_type(name)  # Python asks for such names, and means no stream

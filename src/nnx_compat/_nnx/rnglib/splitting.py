@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ... import functional
 from ..._release import native
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from flax.nnx import RngStream as NativeStream
 
 __all__ = ["fork_rngs", "restore_rngs", "split_rngs"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _ABSENT = object()
 _native_split_rngs: Callable[..., Any] | None = native.get("split_rngs")
@@ -65,6 +67,26 @@ class SplitBackups(Sequence[Backup]):
         restore_rngs(self)
 
 
+@overload
+def split_rngs(
+    *,
+    splits: Shape,
+    only: Filter = ...,
+    squeeze: bool = ...,
+    graph: bool | None = ...,
+    graph_updates: bool | None = ...,
+) -> Callable[[F], F]: ...
+@overload
+def split_rngs(
+    node: object,
+    /,
+    *,
+    splits: Shape,
+    only: Filter = ...,
+    squeeze: bool = ...,
+    graph: bool | None = ...,
+    graph_updates: bool | None = ...,
+) -> Any: ...
 def split_rngs(
     node: object = _ABSENT,
     /,
@@ -143,6 +165,22 @@ def _changed(
     return SplitBackups(backups)
 
 
+@overload
+def fork_rngs(
+    *,
+    split: Shapes = ...,
+    graph: bool | None = ...,
+    graph_updates: bool | None = ...,
+) -> Callable[[F], F]: ...
+@overload
+def fork_rngs(
+    node: object,
+    /,
+    *,
+    split: Shapes = ...,
+    graph: bool | None = ...,
+    graph_updates: bool | None = ...,
+) -> Any: ...
 def fork_rngs(
     node: object = _ABSENT,
     /,

@@ -21,6 +21,7 @@ from .variables import OptState, to_opt_state
 if TYPE_CHECKING:
     import optax  # type: ignore[import-not-found]
     from flax.nnx import State
+    from typing_extensions import Self
 
 __all__ = ["ModelAndOptimizer", "Optimizer"]
 
@@ -72,13 +73,14 @@ class Optimizer(_Base, Generic[M]):  # type: ignore[misc]
 
     opt_state: Any = pytree_attribute()
 
-    def __new__(cls, *args: object, **kwargs: object) -> Any:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         # merge and unpickling make an empty object first, without arguments
         has_model = bool(args) or "model" in kwargs
         if cls is Optimizer and has_model and "wrt" not in kwargs:
             warn_removed(_OLD_CONSTRUCTOR)
             cls = ModelAndOptimizer
-        return super().__new__(cls)
+        made: Self = super().__new__(cls)
+        return made
 
     def __init__(
         self,
