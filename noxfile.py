@@ -42,9 +42,10 @@ nox.options.reuse_existing_virtualenvs = True
 # what Flax's own tests import besides what Flax needs
 JUDGE = ("pytest>=8", "cloudpickle>=3", "absl-py>=2")
 TOOLS = environments.TOOLS
-# Four files are about this repository, not about a release: `nox` alone runs them.
-_OURS = ("matrix", "design", "conformance", "check")
-WHOLE = ("tests", *(f"--ignore=tests/test_{name}.py" for name in _OURS))
+WHOLE = (
+    "tests",
+    *(f"--ignore=tests/test_{name}.py" for name in environments.ABOUT_THE_REPOSITORY),
+)
 CONTRACT = ("tests/test_contract.py", "tests/test_pure_state_update.py")
 SUITES: dict[str, tuple[str, ...]] = {
     "full": WHOLE,

@@ -197,7 +197,7 @@ def recorded(pair: matrix.Pair) -> dict[str, str]:
     more = ["--suite", "full" if whole else "contract"]
     more += ["--record", str(matrix.RESULTS / f"{pair.id}.json")]
     if whole:
-        ours = ("matrix", "design", "conformance", "check")
+        ours = environments.ABOUT_THE_REPOSITORY
         more += [f"--ignore=tests/test_{name}.py" for name in ours]
     else:
         more += ["-W", "ignore::DeprecationWarning"]
