@@ -53,6 +53,8 @@ def rewired(
         >>> new["a"] is other
         True
     """
+    # By hand: a clone and its Variables exchanged takes twice as long, 50 layers 12 ms
+    # where this takes 5, as it splits and merges.
     standing = {} if standing is None else standing
     new: _N = _Rewiring(change, standing).of(node, ())
     return new
