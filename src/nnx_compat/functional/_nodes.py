@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from .. import facts
+from .._release import here
 from ..errors import NodeTypeError, kind_of
 from ..revisions import bound, flax_version, nnx
 from ..revisions.get_value import Path
@@ -98,7 +97,7 @@ def variables(node: object, /, *filters: Filter) -> dict[Path, Variable[Any]]:
 
 def check_node(node: object) -> None:
     """Refuse what has no Variables of its own, by name."""
-    if is_variable(node) and not _splits_variables():
+    if is_variable(node) and not here.splits_variables:
         raise NodeTypeError(
             f"flax {flax_version} cannot split a bare {type(node).__name__}",
             instead="put it in a tuple, split((variable,)), or in a Module",
@@ -108,8 +107,3 @@ def check_node(node: object) -> None:
             f"{kind_of(node)} is not a node: it has no Variables of its own",
             instead="a Module, or a tuple, list or dict of Modules",
         )
-
-
-@functools.cache
-def _splits_variables() -> bool:
-    return facts.behaviour("split-takes-a-bare-variable").holds(flax_version)
