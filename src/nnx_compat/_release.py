@@ -153,10 +153,8 @@ registry: Any = sys.modules[
 ]
 
 
-#: The settings about NNX that ``flax.config`` itself has, by their names.
-native_settings = frozenset(
-    row.name for row in facts.settings() if hasattr(flax.config, row.name)
-)
+#: The settings that ``flax.config`` itself has, among its other attributes.
+native_settings = frozenset(dir(flax.config))
 
 #: The names of Variable types that NNX's bridge to Linen reads, once in a file of its.
 variable_names: MutableMapping[str, type] = sys.modules[

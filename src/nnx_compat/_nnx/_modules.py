@@ -183,9 +183,9 @@ class NnxModule(ModuleType):
 def _homes() -> dict[str, tuple[str, ...]]:
     """The public names that are at home in each module."""
     found: dict[str, tuple[str, ...]] = {}
-    for name in map(facts.name, facts.names()):
-        if name.home:
-            found[name.home] = (*found.get(name.home, ()), name.path[4:])
+    for path in facts.names():
+        if path.count(".") == 1 and (home := facts.name(path).home):  # no member
+            found[home] = (*found.get(home, ()), path[4:])
     return found
 
 
