@@ -299,7 +299,7 @@ def test_an_empty_module_has_an_empty_state():
 
 
 def test_what_cannot_be_split_is_refused_with_a_way_out():
-    with pytest.raises(TypeError, match=r"ArrayImpl is not a node.*\n.*instead: a Mod"):
+    with pytest.raises(TypeError, match=r"an array is not a node.*\n.*instead: a Mod"):
         nc.split(jnp.ones(3))
     if "variable" not in NODES:
         with pytest.raises(TypeError, match=r"bare Param.*\n.*split\(\(variable,\)\)"):

@@ -206,17 +206,12 @@ def _is_question(node: ast.AST, known: set[str]) -> bool:
 #: Files that may ask: the room itself, and the revisions, which it stands on.
 ROOMS = ("_release.py", "revisions")
 
-#: Files that still ask, to be emptied.
-STILL = (
-    "functional", "functional.py", "pure",
-)  # fmt: skip
-
 
 def test_only_the_room_asks_what_the_installed_flax_has():
     found = []
     for file in sorted(SOURCE.rglob("*.py")):
         place = file.relative_to(SOURCE).as_posix()
-        if not place.startswith((*ROOMS, *STILL)):
+        if not place.startswith(ROOMS):
             found += questions(file)
     assert found == []
 

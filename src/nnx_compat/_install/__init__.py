@@ -11,9 +11,12 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ..revisions import nnx
-from .additions import Addition, Owner, additions
+
+if TYPE_CHECKING:
+    from .additions import Addition, Owner
 
 __all__ = ["install", "installed", "installed_names", "uninstall"]
 
@@ -41,6 +44,8 @@ def install() -> None:
     with _lock:
         if _done:
             return
+        from .additions import additions  # the backports, which few need installed
+
         try:
             for owner, name, value in additions():
                 _set(owner, name, value)

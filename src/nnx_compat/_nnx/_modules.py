@@ -220,8 +220,9 @@ def _is_native(path: str) -> bool:
     """Whether every name at home in a module is Flax's own object on this release."""
     newest = facts.releases()[-1].version
     return not any(
-        is_ours(name)
-        or _parameters.accepting(name, native.get(name)) is not native.get(name)
+        name not in native  # ours, or refused with a reason
+        or is_ours(name)
+        or _parameters.accepting(name, native[name]) is not native[name]
         for home, names in _homes().items()
         if home == path or home.startswith(f"{path}.")
         for name in names
