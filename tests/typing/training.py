@@ -46,6 +46,21 @@ def plain(net: Net, opt: nnx.Optimizer[Net], x: jax.Array) -> jax.Array:
     return x
 
 
+class Loop(nnx.Module):
+    """Transforms of methods."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+
+    @nnx.jit
+    def step(self, x: jax.Array) -> jax.Array:
+        return self.net(x)
+
+    @nnx.remat
+    def block(self, x: jax.Array) -> jax.Array:
+        return self.step(x)
+
+
 net = Net(nnx.Rngs(0))
 opt = nnx.Optimizer(net, optax.adam(1e-3), wrt=nnx.Param)
 x = jax.numpy.ones((4, 2))
@@ -60,6 +75,12 @@ step(net, opt, "not an array")  # an error
 step(opt, net, x)  # an error
 evaluate(net, x)  # an error
 step(Other(), opt, x)  # an error
+
+assert_type(Loop(net).step(x), jax.Array)
+assert_type(Loop(net).block(x), jax.Array)
+Loop(net).step(x, x)  # an error
+step.lower(net, opt, x).compile()
+step.lower(net, x)  # an error
 
 graphdef, state = nnx.split(net)
 assert_type(nnx.merge(graphdef, state), Net)

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
+K = ParamSpec("K")
 R = TypeVar("R")
+S = TypeVar("S")
 T_co = TypeVar("T_co", covariant=True)
 Function = Callable[..., Any]
 Builder = Callable[Concatenate[Function, Q], Function]
@@ -70,6 +72,34 @@ class Transform(Protocol[Q]):
     def __call__(
         self, *args: Q.args, **options: Q.kwargs
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+class Jit(Protocol[P, T_co]):
+    """A compiled function, of Flax's or ours: a function that can be lowered."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
+    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
+    def __get__(self, instance: None, owner: type) -> Jit[P, T_co]: ...
+    @overload
+    def __get__(
+        self: Jit[Concatenate[S, K], T_co], instance: S, owner: type
+    ) -> Callable[K, T_co]: ...
+
+
+class JitTransform(Protocol[Q]):
+    """``jit``, whose result is a function that can be lowered."""
+
+    @overload
+    def __call__(
+        self, f: Callable[P, R], /, *args: Q.args, **options: Q.kwargs
+    ) -> Jit[P, R]: ...
+
+    @overload
+    def __call__(
+        self, *args: Q.args, **options: Q.kwargs
+    ) -> Callable[[Callable[P, R]], Jit[P, R]]: ...
 
 
 class AxisTransform(Protocol[Q]):
@@ -111,6 +141,13 @@ class Traits(TypedDict, total=False):
 
 def transform(**traits: Unpack[Traits]) -> Callable[[Builder[Q]], Transform[Q]]:
     """Complete a transform that keeps the signature of the function."""
+    return functools.partial(completed, **traits)
+
+
+def jit_transform(
+    **traits: Unpack[Traits],
+) -> Callable[[Builder[Q]], JitTransform[Q]]:
+    """Complete ``jit``."""
     return functools.partial(completed, **traits)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import jax
 
 from ...._release import here
-from .._transform import MISSING, Function, transform
+from .._transform import MISSING, Function, jit_transform
 from ._jitted import Jitted
 from .state_sharding import Shardings
 
@@ -29,7 +29,7 @@ def _means_the_same(
     return here.transforms_take_filters and not (each and static)
 
 
-@transform(
+@jit_transform(
     prefixes=("in_shardings", "out_shardings"), native=_means_the_same, takes_old=True
 )
 def jit(
