@@ -1,6 +1,6 @@
 """What the drop-in namespace is made of: which object a name stands for.
 
-Four answers, asked in this order: Flax's own object when it means what it means on the
+Four answers, in this order: Flax's own object when it means what it means on the
 newest release; ours when Flax has none or one with an older meaning; a refusal with its
 reason, from the facts; and Python's usual error for a name that never was.
 """
@@ -20,11 +20,11 @@ from ..revisions import flax_version
 
 
 def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
-    """The object that a name stands for, and whether it may be kept.
+    """The object that a name stands for, and whether to remember it.
 
     Args:
         name: without ``nnx.``.
-        warn: whether a deprecated name is warned of; one that may not be kept.
+        warn: whether a deprecated name is warned of; it is not to be remembered.
 
     Raises:
         RefusedNameError: other releases have it, and it is not built for this one.
