@@ -11,7 +11,7 @@
 
 A name that Flax has with the meaning of the newest release is Flax's own object. A name
 that came later is built here from what the release has, one that was removed is kept
-with a ``DeprecationWarning``, and one that cannot be built is an ``AttributeError`` that
+with a ``DeprecationWarning``, and any other is an ``AttributeError`` that
 says since when it exists and what to write instead. ``flax`` itself is never touched:
 methods of its classes that came later are functions of ``nnx_compat`` (``get_value``)
 or come with ``nnx_compat.install()``.
