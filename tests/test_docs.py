@@ -151,4 +151,4 @@ def test_only_the_revisions_import_flax():
         if isinstance(node, (ast.Import, ast.ImportFrom))
         and re.match(r"(import|from) flax", ast.unparse(node))
     }
-    assert importing <= {"revisions", "_release.py", "_nnx", "_install"}
+    assert importing <= {"revisions", "_nnx", "_install"}

@@ -21,7 +21,6 @@ from functools import cache
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-import flax
 import jax
 import numpy as np
 
@@ -154,7 +153,8 @@ registry: Any = sys.modules[
 
 
 #: The settings that ``flax.config`` itself has, among its other attributes.
-native_settings = frozenset(dir(flax.config))
+# (Flax is not imported here: where there is none, it is revisions that says what to do.)
+native_settings = frozenset(dir(sys.modules["flax"].config))
 
 #: The names of Variable types that NNX's bridge to Linen reads, once in a file of its.
 variable_names: MutableMapping[str, type] = sys.modules[
