@@ -153,7 +153,7 @@ registry: Any = sys.modules[
 
 
 #: The settings that ``flax.config`` itself has, among its other attributes.
-# (Flax is not imported here: where there is none, it is revisions that says what to do.)
+# (Flax is not imported here: where there is none, the revisions say what to do.)
 native_settings = frozenset(dir(sys.modules["flax"].config))
 
 #: The names of Variable types that NNX's bridge to Linen reads, once in a file of its.
