@@ -13,7 +13,7 @@ import pytest
 import nnx_compat as nc
 from nnx_compat import errors, facts, nnx
 from nnx_compat._nnx.nn.activations import identity
-from nnx_compat._nnx.variablelib.variable_state import VariableState
+from nnx_compat._nnx.variablelib.types import VariableState
 from nnx_compat.revisions import nnx as native
 
 SHARDS = hasattr(flax.config, "flax_always_shard_variable")

@@ -9,8 +9,7 @@ from typing import Any
 from ..._release import here, native
 from ...errors import ArgumentTypeError
 from .._native_classes import standing_in_for
-from ._bases import bases
-from .lists import List
+from .containers import List, bases
 
 __all__ = ["Sequence", "Sequential"]
 

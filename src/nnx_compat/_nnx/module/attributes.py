@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import functional
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ...functional import Filter
 
-__all__ = ["with_attributes"]
+__all__ = ["iter_modules", "with_attributes"]
 
 _N = TypeVar("_N")
 
@@ -89,3 +89,21 @@ def changed_modules(
         return value
 
     return recursive_map(visit, node, graph=True), used
+
+
+# -- The Modules in a node ----------------------------------------------------------
+
+
+def iter_modules(
+    module: object, /, *, graph: bool | None = None
+) -> Iterator[tuple[Path, Module]]:
+    """The Modules of a node, itself included, children before parents.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> models = [nnx.Linear(2, 2, rngs=nnx.Rngs(i)) for i in range(2)]
+        >>> [path for path, module in nnx.iter_modules(models)]
+        [(0,), (1,)]
+    """
+    check("iter_modules", graph=graph)
+    return functional.iter_modules(module)

@@ -11,18 +11,110 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import jax.numpy as jnp
+
 from ... import functional
-from ...errors import ArgumentValueError
+from ...errors import ArgumentTypeError, ArgumentValueError
+from ...revisions import nnx
+from .. import newest
 from .._parameters import check
-from ._setters import setter_of
 from .attributes import changed_modules
 
 if TYPE_CHECKING:
-    from flax.nnx import Module
+    from flax.nnx import BatchNorm, Dropout, Module, MultiHeadAttention
 
     from ...functional import Filter
 
-__all__ = ["view", "view_info"]
+__all__ = ["eval_mode", "set_mode", "set_mode_info", "train_mode", "view", "view_info"]
+
+
+def setter_of(module: Module) -> functools.partial[None] | None:
+    """What sets the mode of a Module: its own method, or ours for a layer of Flax's."""
+    own = getattr(type(module), "set_view", None)
+    if own is not None:
+        return functools.partial(own, module)
+    for kind, setter in _SETTERS.items():
+        if isinstance(module, kind):
+            return functools.partial(setter, module)
+    return None
+
+
+def _view_of_dropout(layer: Dropout, deterministic: bool | None = None) -> None:
+    """The mode of a Dropout.
+
+    Args:
+        layer: the layer; it is changed.
+        deterministic: whether everything is kept.
+    """
+    if deterministic is not None:
+        layer.deterministic = deterministic
+
+
+def _view_of_batch_norm(
+    layer: BatchNorm, use_running_average: bool | None = None
+) -> None:
+    """The mode of a BatchNorm.
+
+    Args:
+        layer: the layer; it is changed.
+        use_running_average: whether the stored statistics are used rather than
+            those of the batch.
+    """
+    if use_running_average is not None:
+        layer.use_running_average = use_running_average
+
+
+def _view_of_attention(
+    layer: MultiHeadAttention,
+    deterministic: bool | None = None,
+    decode: bool | None = None,
+    batch_size: int | tuple[int, ...] | None = None,
+    max_length: int | None = None,
+) -> None:
+    """The mode of a MultiHeadAttention.
+
+    Args:
+        layer: the layer; it is changed.
+        deterministic: whether its dropout keeps everything.
+        decode: whether it takes one position at a time and remembers the earlier ones.
+        batch_size: of the memory, when there is none yet.
+        max_length: of the memory, in positions, when there is none yet.
+    """
+    if deterministic is not None:
+        layer.deterministic = deterministic
+    if decode is None:
+        return
+    layer.decode = decode
+    if all(hasattr(layer, name) for name in _MEMORY):  # None before init_cache
+        return
+    if batch_size is None or max_length is None:
+        missing = "batch_size" if batch_size is None else "max_length"
+        raise ArgumentTypeError(
+            f"'{missing}' must be provided when initializing cache",
+            instead="nnx.view(model, decode=True, batch_size=..., max_length=...)",
+        )
+    batch = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
+    shape = (*batch, max_length, layer.num_heads, layer.head_dim)
+    dtype = layer.dtype or jnp.float32
+    for name, value in zip(
+        _MEMORY,
+        (jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.array(0, jnp.int32)),
+        strict=True,
+    ):
+        setattr(layer, name, nnx.Cache(value))
+
+
+_MEMORY = ("cached_key", "cached_value", "cache_index")
+
+_SETTERS: dict[type, Callable[..., None]] = {
+    nnx.Dropout: _view_of_dropout,
+    nnx.BatchNorm: _view_of_batch_norm,
+    nnx.MultiHeadAttention: _view_of_attention,
+}
+
+
+# -- Modules in another mode --------------------------------------------------------
+
 
 _N = TypeVar("_N")
 
@@ -147,3 +239,64 @@ def _arguments(text: str) -> dict[str, list[str]]:
             current = found.setdefault(name.split(" ")[0], [])
         current.append(f"    {line.strip()}")
     return found
+
+
+# -- The names before ``view``, which are gone from the newest Flax -----------------
+
+
+def set_mode(
+    node: _N,
+    /,
+    *,
+    only: Filter = ...,
+    raise_if_not_found: bool = True,
+    **kwargs: Any,
+) -> _N:
+    """The former name of ``view``.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> nnx.view(nnx.Dropout(0.5), deterministic=True).deterministic
+        True
+    """
+    changed: _N = newest("view")(
+        node, only=only, raise_if_not_found=raise_if_not_found, **kwargs
+    )
+    return changed
+
+
+def train_mode(node: _N, /, *, only: Filter = ..., **kwargs: Any) -> _N:
+    """A view for training: dropout drops, and BatchNorm uses and learns statistics.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> model = nnx.Dropout(0.5, deterministic=True)
+        >>> nnx.view(model, deterministic=False).deterministic
+        False
+    """
+    mode = {"deterministic": False, "use_running_average": False, **kwargs}
+    return set_mode(node, only=only, raise_if_not_found=False, **mode)
+
+
+def eval_mode(node: _N, /, *, only: Filter = ..., **kwargs: Any) -> _N:
+    """A view for evaluation: dropout keeps all, and BatchNorm uses what it has learnt.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> nnx.view(nnx.Dropout(0.5), deterministic=True).deterministic
+        True
+    """
+    mode = {"deterministic": True, "use_running_average": True, **kwargs}
+    return set_mode(node, only=only, raise_if_not_found=False, **mode)
+
+
+def set_mode_info(node: object, /, *, only: Filter = ...) -> str:
+    """The former name of ``view_info``.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> nnx.view_info(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+        ''
+    """
+    info: str = newest("view_info")(node, only=only)
+    return info

@@ -17,9 +17,9 @@ from ...functional import Path, Predicate
 from ...revisions import nnx
 from .._native_classes import standing_in_for
 from ..filterlib import to_predicate
-from .samplers import Samplers
 from .streams import (
     RngStream,
+    Samplers,
     Shape,
     broadcast_stream,
     fork_stream,

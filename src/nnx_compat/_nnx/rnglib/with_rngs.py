@@ -12,13 +12,7 @@ from ...functional import Filter, Path
 from ..filterlib import to_predicate
 from ._nodes import decorator, in_place, with_streams
 from .rngs import Rule, Shapes, by_filter, chosen
-from .streams import (
-    RngStream,
-    broadcast_stream,
-    fork_stream,
-    split_stream,
-    tag_of,
-)
+from .streams import RngStream, broadcast_stream, fork_stream, split_stream, tag_of
 
 if TYPE_CHECKING:
     from flax.nnx import RngStream as NativeStream

@@ -11,7 +11,7 @@ import jax
 from jax.sharding import PartitionSpec
 
 from ..._release import native
-from ..variablelib._hooks import hooked, take_hooks
+from ..variablelib.metadata import hooked, take_hooks
 
 __all__ = ["logical_axis_rules", "with_partitioning", "with_sharding_constraint"]
 

@@ -17,8 +17,7 @@ from .._layout import Layout, nodes_of
 from .._lifted import positional, with_static, without_static
 from .._outcome import Outcome, Traced
 from .._transform import MISSING, Builder, Function, P, Q, R, completed
-from ._parts import Parts
-from .diff_state import DiffState, is_diff_state
+from .gradients import DiffState, Parts, is_diff_state
 
 __all__ = ["custom_vjp"]
 

@@ -6,10 +6,11 @@ of a BatchNorm for example.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeGuard, overload
 
 import jax
 
@@ -20,7 +21,7 @@ from ....errors import (
     RemovedNameWarning,
     kind_of,
 )
-from ....functional import Filter
+from ....functional import Filter, predicate
 from ....revisions import nnx
 from .._layout import Layout
 from .._lifted import positional
@@ -36,10 +37,87 @@ from .._transform import (
     completed,
     natively,
 )
-from ._parts import Parts
-from .diff_state import DiffState, is_diff_state
 
-__all__ = ["grad", "value_and_grad"]
+__all__ = ["DiffState", "grad", "value_and_grad"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffState:
+    """Says with respect to what part of an argument ``nnx.grad`` differentiates.
+
+    Args:
+        argnum: the position of the argument.
+        filter: selects leaves of its state.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        >>> only_bias = nnx.DiffState(0, lambda path, leaf: "bias" in path)
+        >>> loss = lambda model: model(jnp.ones((1, 2))).sum()
+        >>> grads = nnx.grad(loss, argnums=only_bias)(model)
+        >>> [g.tolist() for g in jax.tree_util.tree_leaves(grads)]
+        [[1.0, 1.0, 1.0]]
+    """
+
+    argnum: int
+    filter: Filter
+
+
+def is_diff_state(value: object) -> TypeGuard[DiffState]:
+    """Whether this is a ``DiffState``, Flax's own or ours."""
+    return hasattr(value, "argnum")
+
+
+# -- Which arrays of the arguments are differentiated -------------------------------
+
+
+class Parts:
+    """The arrays of arguments, parted into those that are differentiated and the rest.
+
+    Args:
+        layout: of a tuple of arguments.
+        filters: for each position that is differentiated, which leaves of the argument.
+    """
+
+    def __init__(self, layout: Layout, filters: Mapping[int, Filter]) -> None:
+        arguments = [
+            number
+            for number, argument in enumerate(layout.treedef.children())
+            for _ in range(argument.num_leaves)
+        ]
+        self.wanted: list[bool] = []
+        for leaf, path in layout.owners:
+            number = arguments[leaf]
+            # a filter sees the path inside the Module; an array or a bare Variable,
+            # which has no path there, is differentiated whole
+            self.wanted.append(
+                number in filters
+                and (
+                    len(path) < 2
+                    or predicate(filters[number])(path[1:], layout.leaves[path])
+                )
+            )
+        self.paths = {
+            path for (_, path), w in zip(layout.owners, self.wanted, strict=True) if w
+        }
+
+    def parted(
+        self, arrays: Sequence[jax.Array]
+    ) -> tuple[list[jax.Array], list[jax.Array]]:
+        """Those that are differentiated, and the rest."""
+        pairs = list(zip(arrays, self.wanted, strict=True))
+        return [a for a, w in pairs if w], [a for a, w in pairs if not w]
+
+    def joined(
+        self, diff: Sequence[jax.Array], rest: Sequence[jax.Array]
+    ) -> list[jax.Array]:
+        """All arrays in their order, from the two parts."""
+        wanted, others = iter(diff), iter(rest)
+        return [next(wanted if w else others) for w in self.wanted]
+
+
+# -- Gradients with respect to a part of a Module: the state that a filter selects --
+
 
 Argnums = int | DiffState | Sequence[int | DiffState]
 _NO_WRT: object = object()

@@ -13,7 +13,7 @@ from .._layout import Layout, LayoutKey
 from .._lifted import as_tuple, with_static
 from .._outcome import Outcome, Static, Traced
 from .._transform import Function
-from .state_sharding import Shardings
+from .shard_map import Shardings
 
 Positions = int | Sequence[int] | None
 Names = str | Iterable[str] | None

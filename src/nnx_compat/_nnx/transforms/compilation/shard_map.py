@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
-from typing import cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import jax
 
 from .._lifted import Lifted, lift
+from .._mapping import PrefixMapping
 from .._prefixes import Groups
 from .._transform import MISSING, Function, transform
-from .state_sharding import Shardings
 
-__all__ = ["shard_map"]
+__all__ = ["StateSharding", "shard_map"]
+
+#: A prefix of arguments or outputs: a sharding, ``StateSharding``, or a tree of them.
+Shardings: TypeAlias = (
+    "jax.sharding.Sharding | jax.sharding.PartitionSpec | Sequence[Any]"
+    " | Mapping[Any, Any] | None"
+)
+
+
+class StateSharding(PrefixMapping):
+    """The shardings of the leaves of a Module in ``jit`` and ``shard_map``, by filter.
+
+    Args:
+        filter_sharding: a mapping from filters to shardings, or pairs of them. A State
+            of shardings gives each path its own.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> spec = jax.sharding.PartitionSpec("data")
+        >>> nnx.StateSharding({nnx.Param: spec, ...: None}).shardings[1] is None
+        True
+    """
+
+    def __init__(self, filter_sharding: Mapping[Any, Any] | Iterable[Any], /) -> None:
+        super().__init__(filter_sharding)
+
+    @property
+    def shardings(self) -> tuple[Any, ...]:
+        """The shardings, in the order of the filters."""
+        return self._values
+
+
+# -- Functions over Modules that run on the shards of their arguments ---------------
 
 
 @transform(prefixes=("in_specs", "out_specs"))

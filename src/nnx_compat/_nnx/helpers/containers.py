@@ -1,27 +1,44 @@
-"""``List``, a Module that is a list.
+"""``List`` and ``Dict``: Modules that are a list and a dict.
 
-Elements are attributes called ``"0"``, ``"1"``, ...; that NNX calls them by an int is
-what the methods ``_graph_node_*`` are for.
+The elements of a List are attributes called ``"0"``, ``"1"``, ...; that NNX calls them
+by an int is what the methods ``_graph_node_*`` are for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSequence
 from typing import Any, Generic, TypeVar, cast, overload
 
 from ..._release import here, native
 from ...errors import ArgumentTypeError, ArgumentValueError, kind_of
 from ...revisions import nnx
 from .._native_classes import standing_in_for
-from ..pytreelib.pytrees import Entry, Key, by_number, path_entry
-from ._bases import bases
+from ..pytreelib.pytrees import Entry, JaxPytree, Key, by_number, path_entry
 
-__all__ = ["List"]
+__all__ = ["Dict", "List"]
+
+
+def bases(protocol: type, native: type | None) -> tuple[Any, ...]:
+    """A protocol, and the native class, which keeps ``isinstance`` true.
+
+    The protocol comes first: a Module has a ``pop`` and an ``update`` of its own once.
+
+    Args:
+        protocol: such as ``MutableMapping``.
+        native: Flax's own class of the name, or None where there is none.
+    """
+    native = native or nnx.Module
+    if protocol in native.__mro__:  # then it cannot stand before it
+        return JaxPytree, native
+    return protocol, JaxPytree, native
+
+
+# -- ``List``, a Module that is a list ----------------------------------------------
+
 
 _T = TypeVar("_T")
 
-#: Flax's first one, which could not grow; where it has the newest there is no need of
-#: this file.
+#: Flax's first one, which could not grow; where it has the newest, ours is not used.
 _native: type | None = None if here.list_can_grow else native.get("List")
 
 _bases = bases(MutableSequence, _native)
@@ -196,3 +213,68 @@ def _flattened(module: Any) -> tuple[list[tuple[Entry, Any]], Any]:
     else:
         found = nnx.Module._pytree__flatten_with_paths(module)
     return found
+
+
+# -- ``Dict``, a Module that is a dict ----------------------------------------------
+
+
+_dict_bases = bases(MutableMapping, native.get("Dict"))
+_DictMetaclass: Any = standing_in_for(native.get("Dict"))
+
+#: What is not an element: what NNX keeps for itself on a Module, and what Python keeps
+#: on an object that is made by ``Dict[int](...)``.
+_INTERNAL = frozenset({*vars(nnx.Module()), "__orig_class__"})
+
+
+class Dict(*_dict_bases, Generic[_T], metaclass=_DictMetaclass):  # type: ignore[misc, metaclass]
+    """A Module that is a dict with names as keys; ``d["a"]`` is ``d.a``.
+
+    Where reading an attribute unwraps a Variable, at the very first, ``d.a`` is the
+    array and ``d["a"]`` the Variable.
+
+    Args:
+        *args: a mapping, or pairs of keys and values.
+        **kwargs: further elements.
+
+    Raises:
+        KeyError: there is no such element.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> layers = nnx.Dict(a=nnx.Linear(2, 3, rngs=nnx.Rngs(0)), act=nnx.relu)
+        >>> len(layers), layers["a"] is layers.a, layers.get("b")
+        (2, True, None)
+    """
+
+    def __init__(
+        self, *args: Mapping[str, _T] | Iterable[tuple[str, _T]], **kwargs: _T
+    ) -> None:
+        for name, value in dict(*args, **kwargs).items():
+            self[name] = value
+
+    def __getitem__(self, key: str) -> _T:
+        if key in _INTERNAL:
+            raise KeyError(key)
+        element: _T = vars(self)[key]
+        return element
+
+    def __setitem__(self, key: str, value: _T) -> None:
+        if not isinstance(key, str):
+            raise ArgumentTypeError(
+                f"a key of a Dict is {kind_of(key)}: {key!r}",
+                instead="a str: keys are names of attributes",
+            )
+        setattr(self, key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self[key]
+        delattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in vars(self) if key not in _INTERNAL)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __hash__(self) -> int:
+        return id(self)

@@ -1,1 +1,0 @@
-"""Layers with a kernel that came later."""
