@@ -128,7 +128,7 @@ def test_flax_from_before_nnx_is_refused_with_the_command_that_mends_it(tmp_path
     )
     assert ran.stdout == (
         "UnsupportedFlaxError\n"
-        f"flax 0.7.5 has no NNX, which came with {OLDEST}. [NC001]\n"
+        f"flax 0.7.5 has no NNX; nnx-compat serves {OLDEST} and later. [NC001]\n"
         f"  instead: pip install --upgrade 'flax>={OLDEST}'\n"
     )
 

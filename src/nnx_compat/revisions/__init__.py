@@ -70,7 +70,8 @@ def _locate() -> tuple[ModuleType, str]:
             break
     else:
         raise UnsupportedFlaxError(
-            f"flax {version} has no NNX, which came with {oldest}", instead=remedy
+            f"flax {version} has no NNX; nnx-compat serves {oldest} and later",
+            instead=remedy,
         )
     try:
         return importlib.import_module(path), version
