@@ -305,7 +305,7 @@ def test_arithmetic_on_a_filtered_state_is_fine():
         ('not hasattr(nnx, "view")', "from 0.12.4"),
         ('hasattr(nnx, "view") or x', "from 0.12.4"),
         ('hasattr(nnx, "view") and x', "every release"),
-        ('hasattr(nnx.Module, "iter_modules")', "up to 0.8.2 and from 0.12.4"),
+        ('hasattr(nnx.Variable, "dtype")', "up to 0.8.5 and from 0.10.0"),
         ("flax.__version__ == '0.12.0'", "up to 0.11.2 and from 0.12.1"),
         ("Version(flax.__version__).minor >= 12", "up to 0.11.2 and from 0.12.4"),
         ("Version(flax.__version__).release >= (0, 12, 4)", "every release"),

@@ -179,7 +179,8 @@ def judge(before: dict[str, str], after: dict[str, str]) -> int:
     for name, text in after.items():
         if IDLE in text:
             print(
-                "  idle:", *re.findall(rf"[^\n]*{IDLE}[^\n]*", text)[:1]
+                "  idle:",
+                *re.findall(rf"AssertionError: ([^\n]*{IDLE}[^\n]*)", text)[:1],
             )
         else:
             print(f"  broken: {name}\n{text}")
