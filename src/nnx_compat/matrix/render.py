@@ -281,7 +281,8 @@ def render(beside: Mapping[str, str] | None = None) -> str:
 def beside(text: str) -> dict[str, str]:
     """The source that a rendered file says it was rendered beside."""
     head = text.partition("\n## ")[0]
-    return dict(re.findall(r"(\w+) `([0-9a-f]{16})`", head))
+    # around an installed package there is no source, and nothing between the quotes
+    return dict(re.findall(rf"({'|'.join(_FOLDERS)}) `([0-9a-f]*)`", head))
 
 
 def _releases_table(beside: Mapping[str, str]) -> str:
