@@ -22,10 +22,9 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "downstream"
 # -- pairs --------------------------------------------------------------------------
 
 
-def test_every_pair_was_run_by_the_matrix():
+def test_every_pair_is_one_of_the_matrix():
     pairs = nc_nox.pairs(jax="each")
     assert {p.id for p in pairs} == {p.id for p in matrix.pairs()}
-    assert {p.id for p in pairs} <= set(matrix.results())
 
 
 def test_a_pair_is_flax_jax_python_and_constraints():

@@ -22,7 +22,8 @@ SOURCE = Path(nc.__file__).parent.parent
 
 def run(code, *, path=(), check=True, **env):
     """Run code in a fresh interpreter, with folders before everything else."""
-    where = os.pathsep.join([*map(str, path), str(SOURCE)])
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    where = os.pathsep.join([*map(str, path), str(SOURCE), *filter(None, before)])
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": where, **env},
