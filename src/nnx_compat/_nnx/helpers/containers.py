@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from ..._release import here, native
 from ...errors import ArgumentTypeError, ArgumentValueError, kind_of
 from ...revisions import nnx
+from .. import newest
 from .._native_classes import standing_in_for
 from ..pytreelib.pytrees import Entry, JaxPytree, Key, by_number, path_entry
 
@@ -43,9 +44,6 @@ _native: type | None = None if here.list_can_grow else native.get("List")
 
 _bases = bases(MutableSequence, _native)
 _Metaclass: Any = standing_in_for(_native)
-
-#: Marks an attribute as data, on the releases that know a mark but no ``List``.
-_marked = native.get("data", lambda value: value)
 
 
 class List(*_bases, Generic[_T], metaclass=_Metaclass):  # type: ignore[misc, metaclass]
@@ -149,8 +147,9 @@ class List(*_bases, Generic[_T], metaclass=_Metaclass):  # type: ignore[misc, me
     def _elements(self) -> list[_T]:
         """The elements, marked as data where they were: the mark moves with them."""
         names = vars(self).get(here.data_names, ())
+        mark = newest("data")
         return [
-            _marked(value) if str(index) in names else value
+            mark(value) if str(index) in names else value
             for index, value in enumerate(self)
         ]
 

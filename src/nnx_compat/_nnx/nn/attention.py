@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ...errors import ArgumentValueError
 from ...revisions import nnx
-from .. import resolve
+from .. import newest
 from .._variable_attributes import value_of
 from . import dtypes
 
@@ -201,6 +201,6 @@ def dot_product_attention_with_rope(
         jnp.swapaxes(rope(jnp.swapaxes(x, -2, -3), input_positions), -2, -3)
         for x in (query, key)
     )
-    attend = resolve("dot_product_attention")[0]
+    attend = newest("dot_product_attention")
     attended: jax.Array = attend(query, key, value, **kwargs)
     return attended

@@ -21,7 +21,7 @@ from ...functional import (
     variables,
 )
 from ...revisions import bound
-from .. import resolve
+from .. import newest
 from .._node import Node
 from .._parameters import check
 from .._pytree_attributes import as_attribute, leaves_of
@@ -81,7 +81,7 @@ class EMA(Node):  # type: ignore[misc]
         flat = bound.flatten(selected(params, only))
         averages = {path: _average(path, leaf) for path, leaf in flat.items()}
         # a State is static as an attribute, on some releases, unless it is marked
-        self.params = resolve("data")[0](as_attribute(averages))
+        self.params = newest("data")(as_attribute(averages))
 
     def update(self, updates: Module | State | dict[Any, Any]) -> None:
         """Let the averages follow: ``decay * average + (1 - decay) * new``.

@@ -23,7 +23,7 @@ from ....functional import (
 )
 from ....revisions import bound, nnx
 from ....revisions.get_value import nested
-from ... import resolve
+from ... import newest
 from .. import dtypes
 from .._types import Axes, PromoteDtype
 from .layers import each_axis
@@ -45,7 +45,7 @@ def by_path(found: Mapping[Path, Variable[jax.Array]]) -> dict[Any, Any]:
     if here.split_is_a_method:
         stored = nested({_texts(path): value for path, value in found.items()})
     else:
-        stored = resolve("data")[0](dict(found))
+        stored = newest("data")(dict(found))
     return stored  # type: ignore[no-any-return]
 
 
