@@ -1,4 +1,4 @@
-"""The command line, ``nnx-compat``: check, fix, explain, demo, doctor, matrix, run."""
+"""The command line, ``nnx-compat``: check, fix, upgrade, explain, doctor, run, ..."""
 
 from __future__ import annotations
 
@@ -97,8 +97,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     fix.set_defaults(run=_fix)
 
-    explain = commands.add_parser("explain", help="a rule: what, where, why, instead")
-    explain.add_argument("code", help="as NC101; without it, all of them", nargs="?")
+    upgrade = commands.add_parser(
+        "upgrade",
+        help="what changes from one Flax to another, or what code meets of it",
+    )
+    upgrade.add_argument("old", metavar="OLD", help="a release, as 0.10.7")
+    upgrade.add_argument("new", metavar="NEW", help="a release, or newest")
+    upgrade.add_argument("paths", nargs="*", metavar="PATH", help="files and folders")
+    upgrade.add_argument(
+        "--format", choices=("text", "markdown", "json"), default="text"
+    )
+    upgrade.set_defaults(run=_upgrade)
+
+    explain = commands.add_parser(
+        "explain", help="a rule, a name, a change of meaning, or the text of an error"
+    )
+    explain.add_argument(
+        "asked", metavar="ANYTHING", nargs="*",
+        help="as NC101, nnx.List, 'nnx.scan in_axes', or an error's text in quotes; "
+        "without it, all codes and changes",
+    )  # fmt: skip
     explain.set_defaults(run=_explain)
 
     run = commands.add_parser(
@@ -291,7 +309,7 @@ def _matrix(options: argparse.Namespace) -> int:
     return 0
 
 
-# -- check and explain --------------------------------------------------------------
+# -- check, fix, upgrade and explain ---------------------------------------------------
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -357,22 +375,38 @@ def _fix(options: argparse.Namespace) -> int:
     return 1 if options.check and rewritten.changed else 0
 
 
-def _explain(options: argparse.Namespace) -> int:
-    from .check.pages import page
-    from .check.rules import RULES, by_code
+def _upgrade(options: argparse.Namespace) -> int:
+    from . import upgrade
+    from .check import SourceError
+    from .errors import ArgumentValueError
 
-    if options.code is None:
-        _print_table("rules", ("code", "what"), [(r.code, r.title) for r in RULES])
-        return 0
-    rule = by_code(options.code.upper())
-    if rule is None:
-        print(
-            f"nnx-compat explain: there is no rule {options.code!r}\n"
-            f"  instead: {', '.join(rule.code for rule in RULES)}",
-            file=sys.stderr,
-        )
+    try:
+        if options.paths:
+            with _progress() as progress:
+                found = upgrade.of_code(
+                    options.old, options.new, options.paths, progress
+                )
+        else:
+            found = upgrade.between(options.old, options.new)
+    except (ArgumentValueError, SourceError) as error:
+        print(f"nnx-compat upgrade: {error}", file=sys.stderr)
         return 2
-    print(page(rule), end="")
+    print(upgrade.FORMATS[options.format](found))
+    return 1 if any(part.key == "change" for part in found.parts) else 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from . import explain
+    from .errors import UnknownFactError
+
+    if not options.asked:
+        _print_table("what can be explained", ("what", "in a line"), explain.index())
+        return 0
+    try:
+        print(explain.explain(" ".join(options.asked)), end="")
+    except UnknownFactError as error:
+        print(f"nnx-compat explain: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -79,6 +79,8 @@ class Finding:
         end_line: of the code that is meant.
         end_column: of the code that is meant.
         rewrite: what can be written in its place.
+        error: the exception on the excluded releases; ``""`` where the code runs there
+            and means something else.
     """
 
     path: str
@@ -94,6 +96,7 @@ class Finding:
     end_line: int = 0
     end_column: int = 0
     rewrite: Rewrite | None = field(default=None, compare=False)
+    error: str = field(default="", compare=False)
 
     @property
     def where(self) -> str:

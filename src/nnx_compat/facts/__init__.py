@@ -1,9 +1,10 @@
 """What is true of each Flax release: data and its queries. Imports no flax, no jax.
 
-Seven files hold the facts: ``releases.toml`` (one row a release, with the jax range
+Eight files hold the facts: ``releases.toml`` (one row a release, with the jax range
 measured to work), ``names.json`` (generated: every public NNX name, member and
 parameter with its intervals of releases, and the home of each name),
-``behaviours.toml`` (one entry per change of meaning), ``internals.toml`` (what differs
+``behaviours.toml`` (one entry per change of meaning), ``symptoms.toml`` (what each
+raises), ``internals.toml`` (what differs
 inside Flax, where the backports have to know it), ``spellings.toml`` (how each stable
 operation is written natively), ``namespace.toml`` (what the drop-in namespace does with
 a name) and ``backports.json`` (rendered: which file builds it). Each fact is proved by
@@ -55,6 +56,7 @@ from ._releases import (
     releases,
     revisions,
 )
+from ._symptoms import Symptom, symptoms
 
 __all__ = [
     "Behaviour",
@@ -68,6 +70,7 @@ __all__ = [
     "Revision",
     "Setting",
     "Spelling",
+    "Symptom",
     "Treatment",
     "backports",
     "behaviour",
@@ -87,6 +90,7 @@ __all__ = [
     "settings",
     "spanning",
     "spellings",
+    "symptoms",
     "treatment",
     "treatments",
     "within",
