@@ -18,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 #: What our tests need besides a pair.
 TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100")
 #: Test files that are not about a release: `nox` alone runs them, and no pair does.
-ABOUT_THE_REPOSITORY = ("check", "conformance", "design", "matrix", "tools")
+ABOUT_THE_REPOSITORY = (
+    "check", "conformance", "design", "matrix", "tools", "upgrade",
+)  # fmt: skip
 
 
 @cache

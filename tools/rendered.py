@@ -7,7 +7,8 @@ the one that has it in its ``__all__``, which is read without importing it.
 ``src/nnx_compat/nnx.pyi`` is what type checkers and editors see: a module with
 ``__getattr__`` tells them nothing, so its names are written down: those of the newest
 release, from Flax where Flax has had them all along and else from the file that builds
-them. ``docs/rules/`` has a page for each rule of the checker, from its own texts. The
+them. ``docs/rules/`` has a page for each rule of the checker, from its own texts, and
+``docs/upgrades/`` one for each step from revision to revision. The
 numbers in README.md and CHANGELOG.md are the facts' (tools/counts.py). Records of pairs
 that the matrix does not run any more are to go. ``nox -s render`` calls this.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from nnx_compat import facts, matrix  # noqa: E402
+from nnx_compat import facts, matrix, upgrade  # noqa: E402
 from nnx_compat.check.pages import pages  # noqa: E402
 from tools import counts  # noqa: E402
 from tools.environments import write_atomically  # noqa: E402
@@ -32,6 +33,7 @@ SOURCE = ROOT / "src" / "nnx_compat"
 BACKPORTS = SOURCE / "facts" / "backports.json"
 STUB = SOURCE / "nnx.pyi"
 RULES = ROOT / "docs" / "rules"
+UPGRADES = ROOT / "docs" / "upgrades"
 _HEAD = "# Rendered by `nox -s render` from the facts. Nothing here is typed by hand.\n"
 
 
@@ -95,9 +97,11 @@ def stale() -> dict[Path, str]:
         BACKPORTS: _places(),
         STUB: stub(),
         **{RULES / name: text for name, text in pages().items()},
+        **{UPGRADES / name: text for name, text in upgrade.pages().items()},
         **counts.texts(),
     }
-    there = [*RULES.glob("*.md"), BACKPORTS, STUB, *counts.texts(), *left_over()]
+    listed = [*RULES.glob("*.md"), *UPGRADES.glob("*.md"), *left_over()]
+    there = [BACKPORTS, STUB, *counts.texts(), *listed]
     found = {file: file.read_text() for file in there if file.exists()}
     return {
         file: wanted.get(file, "")
@@ -115,7 +119,8 @@ def left_over() -> list[Path]:
 def main(arguments: list[str]) -> int:
     """Write the files, or check them."""
     if arguments == ["--write"]:
-        RULES.mkdir(parents=True, exist_ok=True)
+        for folder in (RULES, UPGRADES):
+            folder.mkdir(parents=True, exist_ok=True)
         write_atomically(BACKPORTS, _places())  # first: the pages of rules ask for it
         facts.backports.cache_clear()
         for file, text in stale().items():

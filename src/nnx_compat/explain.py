@@ -301,7 +301,8 @@ def _symptoms(message: str, version: str) -> Iterator[Match]:
 _LACKING = tuple(
     re.compile(pattern)
     for pattern in (
-        r"module '(?P<owner>flax[\w.]*nnx)[\w.]*' has no attribute '(?P<name>\w+)'",
+        # Python's own words, and those of a module that Flax gave a __getattr__
+        r"[Mm]odule '?(?P<owner>flax[\w.]*nnx)[\w.]*'? has no attribute '(?P<name>\w+)'",
         r"cannot import name '(?P<name>\w+)' from '(?P<owner>flax[\w.]*nnx)",
         r"(?:type object )?'(?P<owner>\w+)'(?: object)? has no attribute "
         r"'(?P<name>\w+)'",

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from . import facts
 from .errors import ArgumentValueError
 
-__all__ = ["FORMATS", "Entry", "Part", "Upgrade", "between", "of_code"]
+__all__ = ["FORMATS", "Entry", "Part", "Upgrade", "between", "of_code", "pages"]
 
 
 class Entry(NamedTuple):
@@ -343,6 +344,30 @@ def markdown(found: Upgrade) -> str:
             lines.append(f"- `{entry.subject}`{_behind(entry)}{rest}")
             lines += [f"  - instead: {entry.instead}"] if entry.instead else []
     return "\n".join([*lines, "", *found.notes]).rstrip()
+
+
+def pages() -> dict[str, str]:
+    """A page for each two neighbouring revisions, and an index, by the file's name.
+
+    From the last release of the one to the last of the other: a revision is where
+    many calls change at once.
+    """
+    last = {r.revision: r.version for r in facts.releases()}
+    versions = list(last.values())
+    found, rows = {}, []
+    for old, new in pairwise(versions):
+        name = f"{old}-to-{new}.md"
+        found[name] = (
+            f"{markdown(between(old, new))}\n\nRendered by `nox -s render`. "
+            f"`nnx-compat upgrade {old} {new} PATH` shows what code meets of it.\n"
+        )
+        rows.append(f"- [{old} to {new}]({name})\n")
+    found["README.md"] = (
+        "# From one Flax to another\n\nWhat changes between the revisions of NNX, from "
+        "the facts. `nnx-compat upgrade OLD NEW [PATH]` does it for any two releases, "
+        f"and for your own code.\n\n{''.join(rows)}"
+    )
+    return found
 
 
 def _title(found: Upgrade) -> str:

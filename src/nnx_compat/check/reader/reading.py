@@ -209,6 +209,6 @@ class Reading:
                 certain=problem.certain, instead=problem.instead, warns=warns,
                 end_line=node.end_lineno or node.lineno,
                 end_column=(node.end_col_offset or node.col_offset) + 1,
-                rewrite=problem.rewrite,
+                rewrite=problem.rewrite, error=problem.error,
             )
         )  # fmt: skip
