@@ -73,12 +73,34 @@ def test_a_parameter_that_the_installed_release_lacks_is_recognised():
         assert [match.subject for match in explain.matches(text, HERE)] == known
 
 
-def test_a_note_is_about_the_installed_release_and_never_about_our_own_errors():
-    error = ValueError("Found data on value of type list assigned to static attribute")
+def noted(function):
+    """The note on what a call raises."""
+    with pytest.raises((AttributeError, ImportError, TypeError, ValueError)) as caught:
+        function()
+    return explain.note(caught.value, HERE)
+
+
+def test_a_native_error_that_the_facts_know_gets_a_note():
+    absent = next(
+        path for path in facts.names()
+        if path.count(".") == 1 and not facts.name(path).on(HERE)
+    )  # fmt: skip
+    text = noted(lambda: getattr(nnx, absent.removeprefix("nnx.")))
+    assert text.endswith(f"nnx-compat explain {absent}")
+
+
+def test_errors_of_other_code_and_our_own_get_none():
+    assert noted(lambda: {}.split) == ""
+    assert noted(lambda: hash([])) == ""
+    assert noted(lambda: nc.split(3)) == ""
+    assert noted(lambda: nnx.no_release_has_this) == ""
+    assert noted(lambda: __import__("no_such_module_nnx")) == ""
+
+
+def test_a_symptom_is_recognised_on_the_releases_that_have_it_alone():
+    text = "Found data on value of type list assigned to static attribute 'layers'"
     on = facts.symptoms("list-of-modules-is-refused")[-1].intervals
-    noted = {r.version: explain.note(error, r.version) for r in facts.releases()}
-    assert {v for v, text in noted.items() if text} == {
-        r.version for r in facts.releases() if facts.within(r.version, on)
-    }
-    assert explain.note(nc.errors.ArgumentValueError(str(error)), HERE) == ""
-    assert explain.note(KeyError("kernel"), HERE) == ""
+    for release in facts.releases():
+        found = [match.subject for match in explain.matches(text, release.version)]
+        there = facts.within(release.version, on)
+        assert found == ["list-of-modules-is-refused"] * there

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+import traceback
+import types
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from . import errors, facts
 from .errors import UnknownFactError
 
-__all__ = ["Match", "explain", "index", "known", "matches", "note"]
+__all__ = ["Match", "annotate", "explain", "index", "known", "matches", "note"]
 
 
 def explain(asked: str) -> str:
@@ -271,11 +274,12 @@ def note(error: BaseException, version: str) -> str:
 
     Example:
         >>> from nnx_compat import explain
-        >>> error = AttributeError("module 'flax.nnx' has no attribute 'VariableState'")
-        >>> print(explain.note(error, "0.12.12").splitlines()[-1])
-          more:    nnx-compat explain nnx.VariableState
+        >>> text = "cannot import name 'view' from 'flax.nnx'"
+        >>> error = ImportError(text, name="flax.nnx")
+        >>> print(explain.note(error, "0.8.0").splitlines()[-1])
+          more:    nnx-compat explain nnx.view
     """
-    if isinstance(error, errors.NnxCompatError):
+    if isinstance(error, errors.NnxCompatError) or not _concerns_flax(error):
         return ""
     lines = []
     for match in matches(str(error), version):
@@ -284,6 +288,48 @@ def note(error: BaseException, version: str) -> str:
         subject = f'"{match.subject}"' if " " in match.subject else match.subject
         lines.append(f"  more:    nnx-compat explain {subject}")
     return "\n".join(lines)
+
+
+def annotate(error: BaseException, version: str) -> None:
+    """Add the note to an error, or print it where exceptions take none (Python 3.10).
+
+    Example:
+        >>> from nnx_compat import explain
+        >>> explain.annotate(KeyError("kernel"), "0.12.12")
+    """
+    text = note(error, version)
+    if text and hasattr(error, "add_note"):
+        error.add_note(text)
+    elif text:
+        print(text, file=sys.stderr)
+
+
+def _concerns_flax(error: BaseException) -> bool:
+    """Whether it is about an object of Flax's, or came through code of Flax's.
+
+    Python words a missing attribute of a dict as it words one of a Module, and what has
+    no hash says nothing of who asked for it.
+    """
+    if isinstance(error, AttributeError) and getattr(error, "obj", None) is not None:
+        return _is_flax(error.obj)
+    if isinstance(error, ImportError):
+        return (error.name or "").partition(".")[0] == "flax"
+    if "() got an unexpected" in str(error) or "() missing" in str(error):
+        return True  # raised by the caller's own line, of a name that NNX has
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(_below_flax(frame.f_globals.get("__name__")) for frame, _ in frames)
+
+
+def _is_flax(value: object) -> bool:
+    """Whether it is a module or a class of Flax's, or an instance of one."""
+    if isinstance(value, types.ModuleType):
+        return _below_flax(value.__name__)
+    kind = value if isinstance(value, type) else type(value)
+    return any(_below_flax(base.__module__) for base in kind.__mro__)
+
+
+def _below_flax(module: str | None) -> bool:
+    return (module or "").partition(".")[0] == "flax"
 
 
 def _symptoms(message: str, version: str) -> Iterator[Match]:
@@ -302,7 +348,8 @@ _LACKING = tuple(
     re.compile(pattern)
     for pattern in (
         # Python's own words, and those of a module that Flax gave a __getattr__
-        r"[Mm]odule '?(?P<owner>flax[\w.]*nnx)[\w.]*'? has no attribute '(?P<name>\w+)'",
+        r"[Mm]odule '?(?P<owner>flax[\w.]*nnx)[\w.]*'? has no attribute "
+        r"'(?P<name>\w+)'",
         r"cannot import name '(?P<name>\w+)' from '(?P<owner>flax[\w.]*nnx)",
         r"(?:type object )?'(?P<owner>\w+)'(?: object)? has no attribute "
         r"'(?P<name>\w+)'",
