@@ -13,6 +13,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, facts
+from nnx_compat._install import jax_views
 from nnx_compat.revisions import nnx as native
 
 
@@ -72,7 +73,9 @@ def test_only_what_is_absent_is_added_but_for_the_calls_that_are_an_error_today(
     for owner, was in before.items():
         now = after[owner]
         for name in was:
-            if was[name] is not now[name]:
+            if isinstance(now[name], jax_views.View):  # of what jax refuses today
+                assert now[name].jit is not jax.jit or now[name].pmap is not jax.pmap
+            elif was[name] is not now[name]:
                 kind = getattr(owner, "__name__", owner)
                 kind = kind.split(".")[-1]
                 path = f"nnx.{name}" if kind == "nnx" else f"nnx.{kind}.{name}"

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from . import facts
-from .revisions import flax_version, nnx, revision
+from .revisions import flax_version, jax_version, nnx, revision
 
 __all__ = [
     "Answers",
@@ -35,6 +35,7 @@ __all__ = [
     "native_in",
     "native_settings",
     "parameters_of",
+    "raising",
     "registry",
     "variable_names",
 ]
@@ -45,14 +46,19 @@ class Answers:
 
     Args:
         version: of a release in the facts.
+        jax: the version of the jax beside it; without it, of one that breaks whatever
+            a newer jax breaks in this release.
     """
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, jax: str | None = None) -> None:
         def does(behaviour: str) -> bool:
             return facts.behaviour(behaviour).holds(version)
 
         def inside(id: str) -> bool:
             return facts.internals()[id].holds(version)
+
+        def broken(id: str) -> bool:
+            return facts.fault(id).holds(version, jax)
 
         def has(name: str, parameter: str | None = None) -> bool:
             return facts.name(f"nnx.{name}").on(version, parameter)
@@ -123,6 +129,10 @@ class Answers:
         self.transforms_take_filters = has("StateAxes")
         self.custom_vjp_takes_arrays = inside("custom-vjp-takes-arrays")
 
+        # -- what a newer jax broke --
+        self.jit_raises = broken("jit-passes-abstracted-axes")
+        self.pmap_raises = broken("pmap-passes-global-arg-shapes")
+
 
 def _known(version: str) -> str:
     """The release to ask the facts about.
@@ -141,10 +151,19 @@ def _known(version: str) -> str:
 
 
 _RELEASE = _known(flax_version)
-here = Answers(_RELEASE)
+here = Answers(_RELEASE, jax_version)
 
 #: The public and private names of ``flax.nnx`` itself, without what ``install()`` adds.
 native: Mapping[str, Any] = MappingProxyType(dict(vars(nnx)))
+
+#: The public names, without ``nnx.``, that raise on this pair of Flax and jax, and that
+#: the drop-in namespace builds itself for that reason.
+raising = frozenset(
+    name.removeprefix("nnx.")
+    for fault in facts.faults().values()
+    if "drop-in" in fault.repaired and fault.holds(_RELEASE, jax_version)
+    for name in fault.breaks
+)
 
 #: NNX's module with the registry of node types, ``graphlib`` today.
 registry: Any = sys.modules[

@@ -2,7 +2,8 @@
 
 ``install`` adds to ``flax.nnx``, to its Variable, State and Rngs classes, and to
 ``sys.modules`` what is absent. Nothing that is present is replaced, but for what the
-facts list as ``patched``: calls that are an error today.
+facts list as ``patched``, or as a fault that ``install`` repairs: calls that are an
+error today.
 """
 
 from __future__ import annotations

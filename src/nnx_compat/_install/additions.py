@@ -14,6 +14,7 @@ from .._nnx import _modules, resolve
 from .._release import members, native, native_settings
 from ..revisions import bound, flax_version, nnx
 from . import state_methods, variable_methods
+from .jax_views import views
 from .patches import is_patched, patches
 
 #: What has attributes, or ``sys.modules``.
@@ -25,6 +26,7 @@ Addition = tuple[Owner, str, Any]
 
 def additions() -> Iterator[Addition]:
     """Each addition in turn; the names of ``flax.nnx`` may need the methods."""
+    yield from views()
     patched = list(patches())
     yield from _methods({(owner, name) for owner, name, _ in patched})
     yield from patched

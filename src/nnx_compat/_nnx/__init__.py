@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import facts
-from .._release import native
+from .._release import native, raising
 from ..errors import RefusedNameError, RemovedNameWarning
 from ..revisions import flax_version
 
@@ -62,10 +62,14 @@ def newest(name: str) -> Any:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a name stands for what is built here: Flax lacks it, or means another."""
+    """Whether a name stands for what is built here.
+
+    Flax lacks it, means another, or cannot run it on the jax that is installed.
+    """
     row = facts.treatment(f"nnx.{name}", flax_version)
     replaced = row is not None and row.treatment == "replaced"
-    return name in facts.backports() and (replaced or name not in native)
+    lacking = replaced or name not in native or name in raising
+    return name in facts.backports() and lacking
 
 
 @functools.cache  # a function that takes later arguments is one object, too

@@ -1,11 +1,12 @@
 """What is true of each Flax release: data and its queries. Imports no flax, no jax.
 
-Eight files hold the facts: ``releases.toml`` (one row a release, with the jax range
+Nine files hold the facts: ``releases.toml`` (one row a release, with the jax range
 measured to work), ``names.json`` (generated: every public NNX name, member and
 parameter with its intervals of releases, and the home of each name),
 ``behaviours.toml`` (one entry per change of meaning), ``symptoms.toml`` (what each
-raises), ``internals.toml`` (what differs
-inside Flax, where the backports have to know it), ``spellings.toml`` (how each stable
+raises), ``internals.toml`` (what differs inside Flax, where the backports have to know
+it), ``faults.toml`` (what a newer jax broke in an older Flax, and which door repairs
+it), ``spellings.toml`` (how each stable
 operation is written natively), ``namespace.toml`` (what the drop-in namespace does with
 a name) and ``backports.json`` (rendered: which file builds it). Each fact is proved by
 a probe of the test-suite on every release of the matrix.
@@ -29,6 +30,7 @@ from ._behaviours import (
     internals,
     spellings,
 )
+from ._faults import Argument, Fault, arguments, fault, faults
 from ._intervals import Interval, spanning, within, worded
 from ._names import Name, name, names
 from ._namespace import (
@@ -59,8 +61,10 @@ from ._releases import (
 from ._symptoms import Symptom, symptoms
 
 __all__ = [
+    "Argument",
     "Behaviour",
     "Companion",
+    "Fault",
     "Feature",
     "Interpreter",
     "Interval",
@@ -72,10 +76,13 @@ __all__ = [
     "Spelling",
     "Symptom",
     "Treatment",
+    "arguments",
     "backports",
     "behaviour",
     "behaviours",
     "companions",
+    "fault",
+    "faults",
     "features",
     "internals",
     "interpreters",

@@ -22,14 +22,10 @@ from .metadata import renaming
 
 __all__ = ["pmap", "vmap"]
 
-_OF_AXES = axis_transform(
-    prefixes=("in_axes", "out_axes"),
-    native=here.transforms_take_filters,
-    takes_old=True,
-)
+_OF_AXES = ("in_axes", "out_axes")
 
 
-@_OF_AXES
+@axis_transform(prefixes=_OF_AXES, native=here.transforms_take_filters, takes_old=True)
 def vmap(
     f: Function = MISSING,
     *,
@@ -81,7 +77,11 @@ def vmap(
     return _mapped(jax.vmap, f, in_axes, out_axes, name, options)
 
 
-@_OF_AXES
+@axis_transform(
+    prefixes=_OF_AXES,
+    native=here.transforms_take_filters and not here.pmap_raises,
+    takes_old=True,
+)
 def pmap(
     f: Function = MISSING,
     *,
@@ -127,9 +127,12 @@ def pmap(
     """
     name = name_of_axis("pmap", transform_metadata)
     if static_broadcasted_argnums or donate_argnums:
-        raise unsupported(
-            "pmap", "static or donated arguments", "they came with the axes of a state"
+        why = (
+            "what it passes to jax is refused (pmap-passes-global-arg-shapes)"
+            if here.pmap_raises
+            else "they came with the axes of a state"
         )
+        raise unsupported("pmap", "static or donated arguments", why)
     options = {
         "axis_name": axis_name,
         "axis_size": axis_size,
