@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "upgrade",
         help="what changes from one Flax to another, or what code meets of it",
     )
-    upgrade.add_argument("old", metavar="OLD", help="a release, as 0.10.7")
+    upgrade.add_argument("old", metavar="OLD", help="a release of Flax")
     upgrade.add_argument("new", metavar="NEW", help="a release, or newest")
     upgrade.add_argument("paths", nargs="*", metavar="PATH", help="files and folders")
     upgrade.add_argument(

@@ -273,10 +273,11 @@ def note(error: BaseException, version: str) -> str:
     """What to add to a native error on a release of Flax, or ``""``.
 
     Example:
-        >>> from nnx_compat import explain
+        >>> from nnx_compat import explain, facts
         >>> text = "cannot import name 'view' from 'flax.nnx'"
         >>> error = ImportError(text, name="flax.nnx")
-        >>> print(explain.note(error, "0.8.0").splitlines()[-1])
+        >>> oldest = facts.releases()[0].version
+        >>> print(explain.note(error, oldest).splitlines()[-1])
           more:    nnx-compat explain nnx.view
     """
     if isinstance(error, errors.NnxCompatError) or not _concerns_flax(error):
@@ -294,8 +295,8 @@ def annotate(error: BaseException, version: str) -> None:
     """Add the note to an error, or print it where exceptions take none (Python 3.10).
 
     Example:
-        >>> from nnx_compat import explain
-        >>> explain.annotate(KeyError("kernel"), "0.12.12")
+        >>> from nnx_compat import explain, facts
+        >>> explain.annotate(KeyError("kernel"), facts.releases()[-1].version)
     """
     text = note(error, version)
     if text and hasattr(error, "add_note"):

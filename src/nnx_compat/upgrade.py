@@ -5,8 +5,8 @@ silently comes first. Given files, only what these files meet. Neither Flax nor 
 to be installed, and nothing is imported of what is read.
 
     >>> from nnx_compat import facts, upgrade
-    >>> newest = facts.releases()[-1].version
-    >>> [part.key for part in upgrade.between("0.10.7", newest).parts][:2]
+    >>> oldest = facts.releases()[0].version
+    >>> [part.key for part in upgrade.between(oldest, "newest").parts][:2]
     ['silent', 'raises']
 """
 
@@ -67,15 +67,16 @@ def between(old: str, new: str) -> Upgrade:
     """What changes from one release to another.
 
     Args:
-        old: a release of Flax, ``"0.10.7"``, or ``"newest"``.
+        old: a release of Flax, or ``"newest"``.
         new: likewise. It may be older than ``old``.
 
     Raises:
         ArgumentValueError: the facts have no such release, or both are the same.
 
     Example:
-        >>> from nnx_compat import upgrade
-        >>> silent = upgrade.between("0.10.7", "0.11.2").parts[0]
+        >>> from nnx_compat import facts, upgrade
+        >>> oldest = facts.releases()[0].version
+        >>> silent = upgrade.between(oldest, "newest").parts[0]
         >>> "split-shares-variables" in [entry.subject for entry in silent.entries]
         True
     """
@@ -271,13 +272,14 @@ def of_code(
 
     Example:
         >>> import pathlib, tempfile
-        >>> from nnx_compat import upgrade
+        >>> from nnx_compat import facts, upgrade
+        >>> old = facts.name("nnx.fork").intervals[0].first
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = pathlib.Path(folder, "model.py")
-        ...     _ = file.write_text("from flax import nnx\nstate = nnx.VariableState\n")
-        ...     found = upgrade.of_code("0.9.0", "newest", [str(file)])
+        ...     _ = file.write_text("from flax import nnx\nf = nnx.fork\n")
+        ...     found = upgrade.of_code(old, "newest", [str(file)])
         >>> first = found.parts[0]
-        >>> first.key, first.entries[0].subject.endswith("model.py:2:9")
+        >>> first.key, first.entries[0].subject.endswith("model.py:2:5")
         ('change', True)
     """
     from .check import check, output, releases

@@ -3,8 +3,8 @@
 Flax names an argument in a call to jax even where nobody asked for it, so that a jax
 without the argument refuses every call. ``install`` gives the file of Flax's that makes
 the call a view of jax, in which the function takes the argument and leaves it out. Jax
-itself is as it was, and so is what everybody else sees of it. Which functions, arguments
-and files: rows ``[[argument]]`` of ``facts/faults.toml``.
+itself is as it was, and so is what everybody else sees of it. Which functions,
+arguments and files: rows ``[[argument]]`` of ``facts/faults.toml``.
 """
 
 from __future__ import annotations
