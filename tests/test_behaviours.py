@@ -698,6 +698,100 @@ def probe_dropout_forks_its_rngs():
 
 
 @probe
+def probe_module_takes_experimental_pytree():
+    def define():
+        class Model(nnx.Module, experimental_pytree=True):
+            pass
+
+    return not raises(TypeError, define)
+
+
+@probe
+def probe_list_of_modules_is_refused_later():
+    model = Holder()
+
+    def assign():
+        model.layers = [linear(), linear()]
+
+    return raises(ValueError, assign)
+
+
+@probe
+def probe_vmap_splits_the_rngs():
+    def make(rngs):
+        return nnx.Linear(3, 3, rngs=rngs)
+
+    try:
+        stack = nnx.vmap(make, in_axes=None, axis_size=2)(nnx.Rngs(0))
+    except (AttributeError, TypeError, ValueError, IndexError):
+        return False
+    kernel = nc.get_value(vars(stack)["kernel"])
+    return not bool(jnp.allclose(kernel[0], kernel[1]))
+
+
+@probe
+def probe_while_loop_refuses_a_tuple_of_modules():
+    if not hasattr(nnx, "while_loop"):
+        return False
+
+    def step(pair):
+        first, second = pair
+        first()
+        return first, second
+
+    def run():
+        nnx.while_loop(
+            lambda pair: nc.get_value(pair[0].n) < 2, step, (Counter(), Counter())
+        )
+
+    return raises(ValueError, run)
+
+
+@probe
+def probe_jit_result_can_be_lowered():
+    return hasattr(nnx.jit(lambda x: x), "lower")
+
+
+@probe
+def probe_optimizer_refuses_masked_states():
+    if not facts.name("nnx.Optimizer").on(nc.flax_version, "wrt"):
+        return False
+    import optax
+
+    def is_matrix(leaf):
+        return getattr(nc.get_value(leaf), "ndim", 0) > 1
+
+    def mask(tree):
+        return jax.tree_util.tree_map(is_matrix, tree, is_leaf=nc.is_variable)
+
+    tx = optax.masked(optax.adam(0.1), mask)
+    return raises(TypeError, lambda: nnx.Optimizer(linear(), tx, wrt=nnx.Param))
+
+
+@probe
+def probe_variable_sharding_is_the_arrays():
+    names = ("rows", None)
+    variable = nnx.Param(jnp.ones((2, 2)), sharding=names, eager_sharding=False)
+    return getattr(variable, "sharding", None) != names
+
+
+@probe
+def probe_lora_is_a_param():
+    kind = getattr(nnx, "LoRAParam", None)
+    return kind is not None and issubclass(kind, nnx.Param)
+
+
+@probe
+def probe_sequential_hands_keywords_to_all():
+    if not hasattr(nnx, "Sequential"):
+        return False
+    layers = [linear(), nnx.Dropout(0.5, rngs=nnx.Rngs(0))]
+    model = nnx.Sequential(layers) if METHODS else nnx.Sequential(*layers)
+    x = jnp.ones((1, 3))
+    return not raises((TypeError, AttributeError), lambda: model(x, deterministic=True))
+
+
+@probe
 def probe_threefry_is_partitionable():
     with jax.threefry_partitionable(True):
         partitionable = jax.random.uniform(jax.random.key(0), (2,))

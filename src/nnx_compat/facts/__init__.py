@@ -1,6 +1,6 @@
 """What is true of each Flax release: data and its queries. Imports no flax, no jax.
 
-Nine files hold the facts: ``releases.toml`` (one row a release, with the jax range
+Ten files hold the facts: ``releases.toml`` (one row a release, with the jax range
 measured to work), ``names.json`` (generated: every public NNX name, member and
 parameter with its intervals of releases, and the home of each name),
 ``behaviours.toml`` (one entry per change of meaning), ``symptoms.toml`` (what each
@@ -8,7 +8,8 @@ raises), ``internals.toml`` (what differs inside Flax, where the backports have 
 it), ``faults.toml`` (what a newer jax broke in an older Flax, and which door repairs
 it), ``spellings.toml`` (how each stable
 operation is written natively), ``namespace.toml`` (what the drop-in namespace does with
-a name) and ``backports.json`` (rendered: which file builds it). Each fact is proved by
+a name), ``backports.json`` (rendered: which file builds it) and ``uses.json``
+(generated: members of instances, calls, names of flax outside of NNX). Each fact is proved by
 a probe of the test-suite on every release of the matrix.
 
     >>> from nnx_compat import facts
@@ -59,10 +60,12 @@ from ._releases import (
     revisions,
 )
 from ._symptoms import Symptom, symptoms
+from ._uses import Call, call, instance_member, outside, reads
 
 __all__ = [
     "Argument",
     "Behaviour",
+    "Call",
     "Companion",
     "Fault",
     "Feature",
@@ -80,16 +83,20 @@ __all__ = [
     "backports",
     "behaviour",
     "behaviours",
+    "call",
     "companions",
     "fault",
     "faults",
     "features",
+    "instance_member",
     "internals",
     "interpreters",
     "name",
     "names",
     "nearest",
+    "outside",
     "parameters",
+    "reads",
     "release",
     "releases",
     "resolved",
