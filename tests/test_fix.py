@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import textwrap
 
 import pytest
@@ -178,7 +179,8 @@ def test_all_calls_of_an_optimizer_are_given_their_model_or_none():
     assert "self.optimizer.update(self.model, grads)" in text
     unclear = script.replace("self.model, tx)", "make(), tx)")
     text = fixed(unclear).text
-    assert "nnx.Optimizer(make(), tx)" in text  # nnx_compat's takes the old form too
+    # one whose update cannot be given the model goes on holding it
+    assert "nnx.ModelAndOptimizer(make(), tx, wrt=nnx.Param)" in text
     assert "self.optimizer.update(grads)" in text
 
 
@@ -385,8 +387,35 @@ def test_the_encoding_and_the_line_ends_of_a_file_are_kept(tmp_path):
     assert "\n" not in written.replace("\r\n", "")
 
 
-def test_a_notebook_is_reported_and_left(tmp_path, capsys):
+MAGICS = """\
+%%time
+!pip install flax
+w = nnx.Param(1)
+x = %time w.value
+files = !ls
+w.value?
+"""
+
+
+def test_a_notebook_is_rewritten_cell_by_cell_with_its_magics(tmp_path):
     file = tmp_path / "a.ipynb"
-    file.write_text('{"cells": []}')
+    cells = [
+        {"cell_type": "markdown", "source": ["w.value\n"]},
+        {"cell_type": "code", "source": ["from flax import nnx"], "outputs": []},
+        {"cell_type": "code", "source": "this is no Python\n"},
+        {"cell_type": "code", "source": MAGICS},
+        {"cell_type": "code", "source": "%%bash\nls\n"},
+    ]
+    file.write_text(json.dumps({"cells": cells, "nbformat": 4}, indent=1) + "\n")
     assert cli.main(["fix", str(tmp_path)]) == 0
-    assert "a.ipynb: notebooks are checked and not rewritten" in capsys.readouterr().out
+    text = file.read_text()
+    assert text.endswith("}\n")
+    sources = [cell["source"] for cell in json.loads(text)["cells"]]
+    assert sources[1] == ["import nnx_compat as nc\n", "from nnx_compat import nnx"]
+    assert sources[3] == MAGICS.replace(
+        "x = %time w.value", "x = %time nc.get_value(w)"
+    )
+    for untouched in (0, 2, 4):
+        assert sources[untouched] == cells[untouched]["source"]
+    cli.main(["fix", str(tmp_path)])
+    assert file.read_text() == text

@@ -74,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         "--strict", action="store_true", help="let what is only likely count too"
     )
     check.add_argument(
+        "--followed", type=float, default=0.0, metavar="SHARE",
+        help="with --strict: how much of the uses of NNX has to be followed, as 0.9",
+    )  # fmt: skip
+    check.add_argument(
+        "--verbose", action="store_true", help="show where a use could not be followed"
+    )
+    check.add_argument(
         "--format", choices=("text", "json", "github", "sarif"), default="text"
     )
     check.add_argument(
@@ -319,13 +326,13 @@ def _check(options: argparse.Namespace) -> int:
         with _progress() as progress:
             report = check(
                 options.paths, target=options.target, strict=options.strict,
-                progress=progress,
+                share=options.followed, progress=progress,
             )  # fmt: skip
     except SourceError as error:
         print(f"nnx-compat check: {error}", file=sys.stderr)
         return 2
-    if options.all and options.format == "text":
-        print(output.text(report, everything=True))
+    if options.format == "text":
+        print(output.text(report, everything=options.all, verbose=options.verbose))
     else:
         print(output.FORMATS[options.format](report))
     for unread in report.unread:
@@ -371,8 +378,13 @@ def _fix(options: argparse.Namespace) -> int:
     if options.diff:
         print(rewritten.diff, end="")
     else:
-        print("\n".join(rewritten.lines) or "nothing to change")
-    return 1 if options.check and rewritten.changed else 0
+        said = [*rewritten.lines, *(rewritten.notes if rewritten.lines else ())]
+        print("\n".join(said) or "nothing to change")
+    for failed in rewritten.failed:
+        print(f"nnx-compat fix: {failed}", file=sys.stderr)
+    if rewritten.failed:
+        return 2
+    return 1 if rewritten.breaks or (options.check and rewritten.changed) else 0
 
 
 def _upgrade(options: argparse.Namespace) -> int:

@@ -15,12 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import declared, releases, sources
 from .declared import Declared
-from .findings import Finding
-from .sources import SourceError
+from .findings import Finding, quoted
+from .program import Program
+from .sources import Source, SourceError
+
+if TYPE_CHECKING:
+    from .reader import Reading
 
 __all__ = ["Declared", "Finding", "Report", "SourceError", "check", "check_source"]
 
@@ -36,6 +40,10 @@ class Report:
         declared: the range that the project declares, or that was given.
         strict: whether what is only likely counts.
         unread: the files that could not be read, and why.
+        met: at how many places code meets NNX.
+        lost: those of them that could not be followed, and why.
+        undeclared: the files of the project in which no range of Flax was found.
+        share: with ``strict``, how much of ``met`` has to be followed, 0 to 1.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -44,6 +52,42 @@ class Report:
     declared: Declared | None = None
     strict: bool = False
     unread: list[str] = field(default_factory=list)
+    met: int = 0
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+    share: float = 0.0
+
+    @property
+    def followed(self) -> int:
+        """At how many of the places where code meets NNX it is known what is met."""
+        return self.met - len(self.lost)
+
+    @property
+    def judged(self) -> bool:
+        """Whether there was something to judge, and enough of it could be followed."""
+        enough = self.followed >= self.share * self.met
+        return bool(self.met) and not self.unread and (enough or not self.strict)
+
+    @property
+    def likely(self) -> int:
+        """The releases that only a likely finding excludes, as bits: not judged."""
+        mask = 0
+        for finding in self.findings:
+            if not self.counts(finding):
+                mask |= finding.excluded
+        return mask & self.runs
+
+    def note(self, reading: Reading) -> None:
+        """Count where a file meets NNX, and where that could not be followed."""
+        lost = {
+            place: why
+            for place, why in reading.lost.items()
+            if place not in reading.met
+        }
+        self.met += len(reading.met) + len(lost)
+        for (line, column), why in sorted(lost.items()):
+            where = reading.unit.source.place(line, column + 1)
+            self.lost.append((where, why))
 
     def counts(self, finding: Finding) -> bool:
         """Whether a finding weighs in the verdict."""
@@ -69,10 +113,18 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether it runs on every release of the declared range, or on some at all."""
+        """Whether it runs on every release of the declared range, or on some at all.
+
+        A range without a release, and code that could not be judged, do not hold.
+        """
+        if self.unread or (self.strict and not self.judged):
+            return False
         if self.declared is None:
-            return bool(self.runs)
-        return not self.declared.mask & ~self.runs
+            return bool(self.runs) and bool(self.met)
+        return (
+            bool(self.met and self.declared.mask)
+            and not self.declared.mask & ~self.runs
+        )
 
 
 def check(
@@ -80,6 +132,7 @@ def check(
     *,
     target: str = "",
     strict: bool = False,
+    share: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     r"""Check files and folders.
@@ -88,6 +141,7 @@ def check(
         paths: Python sources, notebooks and folders of them.
         target: a PEP 440 specifier of Flax, in place of what the project declares.
         strict: let what is only likely weigh in the verdict.
+        share: with ``strict``, how much of the uses of NNX has to be followed, 0 to 1.
         progress: told how many files are done, and of how many.
 
     Raises:
@@ -108,41 +162,56 @@ def check(
         True
     """
     listed = [str(path) for path in paths]
-    report = Report(strict=strict)
-    report.declared = declared.target(target) if target else declared.around(listed)
-    wanted = list(sources.files(listed))
+    report = Report(strict=strict, share=share)
+    if target:
+        report.declared = declared.target(target)
+    else:
+        looked = declared.search(listed)
+        report.declared, report.undeclared = looked.declared, looked.looked
+        report.unread += looked.unread
+    found = list[Source]()
+    wanted = list(sources.files(listed, report.unread))
     for done, path in enumerate(wanted):
         if progress is not None:
             progress(done, len(wanted))
-        _check_file(path, report)
+        try:
+            found.append(sources.read(path))
+        except SourceError as error:
+            report.unread.append(str(error))
+    _check_program(found, report)
     if progress is not None:
         progress(len(wanted), len(wanted))
     return report
 
 
-def _check_file(path: Path, report: Report) -> None:
-    try:
-        source = sources.read(path)
-        report.findings += check_source(source)
-    except SourceError as error:
-        report.unread.append(str(error))
-        return
-    report.files += 1
-    report.lines += source.text.count("\n")
+def _check_program(found: list[Source], report: Report) -> None:
+    from .reader import read
+
+    program = Program(found)
+    readings = {reading.unit.source: reading for reading in read(program)}
+    report.unread += program.unread.values()
+    for source in found:
+        if source.path in program.unread:
+            continue
+        report.files += 1
+        report.lines += source.text.count("\n")
+        for cell, why in source.bad:
+            report.met += 1
+            report.lost.append((f"{quoted(source.path)}:cell {cell}", why))
+        reading = readings.get(source)
+        if reading is not None:
+            report.findings += source.reported(reading.findings)
+            report.note(reading)
 
 
-def check_source(source: sources.Source) -> list[Finding]:
+def check_source(source: Source) -> list[Finding]:
     """What is found in one module.
 
     Raises:
         SourceError: it is no Python.
     """
-    from .reader import read
-
-    if not source.speaks_of_nnx():
-        return []
-    try:
-        reading = read(source.path, source.tree())
-    except RecursionError:
-        raise SourceError(f"{source.path}: it is nested too deeply") from None
-    return source.reported(reading.findings)
+    report = Report()
+    _check_program([source], report)
+    for error in report.unread:
+        raise SourceError(error)
+    return report.findings

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import configparser
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from .. import facts
 from . import releases
-from .sources import SourceError
+from .project_files import FILES
+from .ranges import Range, of_specifier
+from .sources import SourceError, quoted
 
-__all__ = ["Declared", "around", "right", "target"]
+__all__ = ["Declared", "Search", "around", "right", "search", "target"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Declared:
 
     Attributes:
         where: a file, or the option it was given by.
-        specifier: PEP 440, ``""`` for any version.
+        specifier: PEP 440, ``""`` for any version; alternatives with ``or`` in between.
         mask: the releases in it, as bits.
     """
 
@@ -34,9 +32,19 @@ class Declared:
     mask: int
 
 
-def _declared(where: str, specifier: SpecifierSet) -> Declared:
-    mask = releases.which(lambda v: specifier.contains(v, prereleases=True))
-    return Declared(where, str(specifier), mask)
+@dataclass
+class Search:
+    """What was found in the files of a project.
+
+    Attributes:
+        declared: the range.
+        looked: the files without one.
+        unread: those that could not be read, and why.
+    """
+
+    declared: Declared | None = None
+    looked: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 def target(text: str) -> Declared:
@@ -46,7 +54,7 @@ def target(text: str) -> Declared:
         SourceError: it is no version specifier, or no release is in it.
     """
     try:
-        found = _declared("--target", SpecifierSet(text))
+        found = of_specifier(SpecifierSet(text))
     except InvalidSpecifier:
         raise SourceError(
             f"--target {text!r} is not a version specifier\n"
@@ -54,123 +62,57 @@ def target(text: str) -> Declared:
         ) from None
     if not found.mask:
         raise SourceError(f"--target {text!r} has no release of Flax with NNX in it")
-    return found
+    return Declared("--target", found.specifier, found.mask)
 
 
 def around(paths: list[str]) -> Declared | None:
-    """The range that the project of these paths declares, from the nearest file.
+    """The range that the project of these paths declares, from the nearest file."""
+    return search(paths).declared
 
-    Looked for, in the folder of a path and then upwards: ``pyproject.toml``,
-    ``setup.cfg``, ``setup.py`` (where the list is written out), ``requirements*.txt``.
 
-    Raises:
-        SourceError: such a file cannot be read.
+def search(paths: list[str]) -> Search:
+    """Look for the range in the folder of a path, and then upwards.
+
+    A file that cannot be read is noted, and the search goes on.
     """
+    found = Search()
+    for folder in _folders(paths):
+        for pattern, read in FILES:
+            for file in sorted(folder.glob(pattern)):
+                if not file.is_file():
+                    continue
+                try:
+                    declares: Range | None = read(file)
+                except Exception as error:
+                    found.unread.append(f"{_shown(file)}: {error}")
+                    continue
+                if declares is not None:
+                    where = _shown(file)
+                    found.declared = Declared(where, declares.specifier, declares.mask)
+                    return found
+                found.looked.append(_shown(file))
+    return found
+
+
+def _folders(paths: list[str]) -> Iterator[Path]:
+    seen = set[Path]()
     for given in paths:
         start = Path(given).resolve()
         for folder in (start, *start.parents):
+            if folder in seen:
+                break
+            seen.add(folder)
             if folder.is_dir():
-                found = _in_folder(folder)
-                if found is not None:
-                    return found
+                yield folder
             if (folder / ".git").exists():
                 break
-    return None
-
-
-def _in_folder(folder: Path) -> Declared | None:
-    readers = [
-        ("pyproject.toml", _pyproject), ("setup.cfg", _setup_cfg),
-        ("setup.py", _setup_py), ("requirements*.txt", _requirements),
-    ]  # fmt: skip
-    for pattern, reader in readers:
-        for file in sorted(folder.glob(pattern)):
-            try:
-                listed = reader(file)
-            except (OSError, ValueError, SyntaxError, configparser.Error) as error:
-                raise SourceError(f"{file}: {error}") from None
-            specifier = _of_flax(listed)
-            if specifier is not None:
-                return _declared(_shown(file), specifier)
-    return None
 
 
 def _shown(file: Path) -> str:
     try:
-        return str(file.relative_to(Path.cwd()))
+        return quoted(str(file.relative_to(Path.cwd())))
     except ValueError:
-        return str(file)
-
-
-def _of_flax(listed: list[str]) -> SpecifierSet | None:
-    found: SpecifierSet | None = None
-    for line in listed:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        if requirement.name.lower() == "flax":
-            found = requirement.specifier & (found or SpecifierSet())
-    return found
-
-
-def _pyproject(file: Path) -> list[str]:
-    project = _toml(file)
-    listed = list(project.get("project", {}).get("dependencies", ()))
-    for extra in project.get("project", {}).get("optional-dependencies", {}).values():
-        listed += extra if _of_flax(listed) is None else ()
-    poetry = project.get("tool", {}).get("poetry", {}).get("dependencies", {})
-    if "flax" in poetry:
-        given = poetry["flax"]
-        listed.append(_poetry(given if isinstance(given, str) else given["version"]))
-    return listed
-
-
-def _poetry(version: str) -> str:
-    """Poetry's ``^`` and ``~`` in PEP 440."""
-    if version[:1] in "^~":
-        parts = (version[1:] + ".0.0").split(".")[:3]
-        return f"flax>={version[1:]},=={parts[0]}.{parts[1]}.*"
-    return f"flax{'==' if version[:1].isdigit() else ''}{version.replace('*', '')}"
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    """The file, by tomllib; without it, at least the strings that are requirements.
-
-    Python 3.10 has no tomllib, and few environments there have tomli.
-    """
-    text = file.read_text(encoding="utf-8")
-    try:
-        import tomllib
-    except ModuleNotFoundError:
-        listed = re.findall(r"""["'](flax\b\s*[\[<>=!~;][^"']*|flax)["']""", text)
-        return {"project": {"dependencies": listed}}
-    found: dict[str, Any] = tomllib.loads(text)
-    return found
-
-
-def _setup_cfg(file: Path) -> list[str]:
-    parser = configparser.ConfigParser()
-    parser.read_string(file.read_text(encoding="utf-8"))
-    text = parser.get("options", "install_requires", fallback="")
-    return [line.strip() for line in text.splitlines()]
-
-
-def _setup_py(file: Path) -> list[str]:
-    """Every string that is a requirement of flax: the list is often a variable."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and re.match(r"flax\b\s*([\[<>=!~;]|$)", node.value)
-    ]
-
-
-def _requirements(file: Path) -> list[str]:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return [line.split("#")[0].strip() for line in lines]
+        return quoted(str(file))
 
 
 def right(runs: int, declared: Declared) -> str:

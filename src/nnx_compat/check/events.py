@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from .syntax import FunctionNode, Located
-from .values import ClassInfo, Instance, Value
+from .values import ClassInfo, Instance, Transformed, Value
 
 __all__ = [
     "Attribute",
     "Call",
     "Class",
     "Event",
+    "Flattened",
     "Import",
     "Item",
+    "Kind",
+    "Mapped",
     "Name",
+    "OfTransformed",
+    "Outside",
     "Refusal",
     "Step",
     "Stored",
     "Treated",
+    "UNCOUNTED",
+    "Unknown",
 ]
 
 
@@ -44,14 +52,18 @@ class _Reached(Event):
     Attributes:
         path: as in ``flax.nnx.graph``, or ``nnx.List``.
         by_import: whether by an import statement, and not as an attribute.
+        by_name: whether by a name that ``import *`` brought.
     """
 
     path: str
     by_import: bool = False
+    by_name: bool = False
 
     @property
     def error(self) -> str:
         """The exception that it is where it is not there."""
+        if self.by_name:
+            return "NameError"
         return "ImportError" if self.by_import else "AttributeError"
 
 
@@ -66,6 +78,11 @@ class Name(_Reached):
 
 
 @dataclass(frozen=True)
+class Outside(_Reached):
+    """A name of flax outside of NNX is used: ``flax.typing.Dtype``."""
+
+
+@dataclass(frozen=True)
 class Call(Event):
     """Something of NNX, or a method of one of its objects, is called.
 
@@ -74,19 +91,77 @@ class Call(Event):
         arguments: what is known of the positional arguments.
         keywords: the keywords written out.
         open: whether there are ``*`` or ``**`` arguments, so that more may be given.
-        owner: the object whose method is called.
+        owner: the object whose method is called, or that is called itself.
+        named: what is known of the keyword arguments.
+        meshless: whether nothing in the program speaks of a mesh.
     """
 
-    node: ast.Call
+    node: ast.Call | ast.expr
     path: str
     arguments: tuple[Value, ...]
     keywords: frozenset[str]
     open: bool
     owner: Value = None
+    named: Mapping[str, Value] = field(default_factory=dict)
+    meshless: bool = False
+
+    def argument(self, index: int, name: str) -> Value:
+        """What is known of an argument, by its place or its name."""
+        if index < len(self.arguments):
+            return self.arguments[index]
+        return self.named.get(name)
 
     def given(self, *parameters: str) -> int:
         """How many arguments are given, of which keywords are among these."""
         return len(self.arguments) + len(self.keywords.intersection(parameters))
+
+
+@dataclass(frozen=True)
+class Unknown(Event):
+    """A method of an object that nothing is known of is called with gradients.
+
+    Attributes:
+        method: its name.
+        position: that of the argument that ``nnx.grad`` gave.
+    """
+
+    node: ast.Call
+    method: str
+    position: int
+
+
+@dataclass(frozen=True)
+class Flattened(Event):
+    """An object is taken apart: by ``split``, by an Optimizer, by a transform.
+
+    Attributes:
+        value: what is known of it.
+        path: of what takes it apart.
+    """
+
+    node: ast.expr
+    value: Value
+    path: str
+
+
+@dataclass(frozen=True)
+class Mapped(Event):
+    """A function is mapped over an object: ``nnx.scan(f, in_axes=...)(model, x)``.
+
+    Attributes:
+        value: what is known of the object.
+        path: of the transform.
+        axis: how the axes of the object are written, ``None`` where they are not.
+        split: whether ``nnx.split_rngs`` is around it.
+        gives: what the function gives.
+    """
+
+    node: ast.expr
+    value: Value
+    path: str
+    axis: ast.expr | None
+    split: bool
+    gives: Value
 
 
 @dataclass(frozen=True)
@@ -104,6 +179,14 @@ class Attribute(Event):
     stored: bool = False
     statement: ast.Assign | ast.AugAssign | None = None
     called: ast.Call | None = None
+
+
+@dataclass(frozen=True)
+class OfTransformed(Event):
+    """An attribute of what a transform gave is read: ``nnx.jit(f).lower``."""
+
+    node: ast.Attribute
+    owner: Transformed
 
 
 @dataclass(frozen=True)
@@ -137,6 +220,8 @@ class Stored(Event):
         value: what is assigned: the list or dict, or another expression.
         holds_modules: whether that is a plain container with a Module in it.
         appended: whether the Module comes later, by ``append``.
+        known: what is known of what is assigned.
+        in_init: whether it is assigned while the instance is made.
     """
 
     owner: ClassInfo
@@ -144,28 +229,46 @@ class Stored(Event):
     value: ast.expr
     holds_modules: bool = False
     appended: bool = False
+    known: Value = None
+    in_init: bool = True
 
 
 @dataclass(frozen=True)
 class Class(Event):
-    """A class is defined, with arguments beside its bases."""
+    """A class is defined.
+
+    Attributes:
+        owner: the class.
+        keywords: the arguments beside its bases.
+        own_init: whether it has an ``__init__`` that does not call that of its base.
+        assigned: the attributes that it assigns.
+        nones: those of them that are None.
+    """
 
     owner: ClassInfo
     keywords: frozenset[str]
+    own_init: bool = False
+    assigned: frozenset[str] = frozenset()
+    nones: frozenset[str] = frozenset()
+
+
+Kind = Literal["split", "merge", "bind", "change", "run", "use"]
 
 
 class Step(NamedTuple):
     """Something that a function does with a state, or with the model it came from.
 
     Attributes:
-        kind: a state is ``split`` from a model, a name is bound to something else
-            (``bind``), a model is changed in place (``change``), a state is used.
+        kind: a state is ``split`` from a model, a model is put together by ``merge``
+            (``written`` is the state), a name is bound to something else
+            (``bind``), a model is changed in place (``change``) or by being called
+            (``run``), a state is used.
         name: of the state; for ``change``, of the variable that leads to the model.
         written: for ``split``, how the model is written.
         node: where it is.
     """
 
-    kind: Literal["split", "bind", "change", "use"]
+    kind: Kind
     name: str
     written: str
     node: ast.expr
@@ -173,9 +276,9 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Treated(Event):
-    """The body of a function has been read: what was done in it, in order."""
+    """A body has been read, of a function or the module: what it did, in order."""
 
-    node: FunctionNode
+    node: FunctionNode | ast.Module  # type: ignore[assignment]
     steps: list[Step] = field(default_factory=list)
 
 
@@ -191,3 +294,7 @@ class Refusal(Event):
     node: ast.Raise
     error: str
     mask: int
+
+
+#: Events that are about more than one place where code meets NNX.
+UNCOUNTED = (Class, Flattened, Mapped, Outside, Refusal, Treated, Unknown)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import releases
 from .rewrites import Rewrite
 from .syntax import Located
 
-__all__ = ["Finding", "Problem", "works_on"]
+__all__ = ["Finding", "Problem", "quoted", "works_on"]
+
+
+def quoted(path: str) -> str:
+    r"""A path as it is shown: characters that steer a terminal are escaped.
+
+    Example:
+        >>> from nnx_compat.check.findings import quoted
+        >>> quoted("a\nb.py")
+        'a\\nb.py'
+    """
+    if path.isprintable():
+        return path
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
+        for c in path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    )
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,7 @@ class Problem:
         instead: what to write.
         node: where it is, if not where the event is.
         rewrite: what can be written in its place.
+        fallback: the same, where the rewrite needs others that cannot be done.
     """
 
     text: str
@@ -35,6 +52,11 @@ class Problem:
     warns: int = 0
     node: Located | None = None
     rewrite: Rewrite | None = None
+    fallback: Rewrite | None = None
+
+    def surely(self, certain: bool) -> Problem:
+        """The same, only likely where something else may be in play."""
+        return replace(self, certain=self.certain and certain)
 
 
 def works_on(
@@ -81,6 +103,7 @@ class Finding:
         rewrite: what can be written in its place.
         error: the exception on the excluded releases; ``""`` where the code runs there
             and means something else.
+        fallback: the same, where the rewrite needs others that cannot be done.
     """
 
     path: str
@@ -97,9 +120,10 @@ class Finding:
     end_column: int = 0
     rewrite: Rewrite | None = field(default=None, compare=False)
     error: str = field(default="", compare=False)
+    fallback: Rewrite | None = field(default=None, compare=False)
 
     @property
     def where(self) -> str:
         """As an editor or a terminal finds it: ``path:line:column``."""
         cell = f":cell {self.cell}" if self.cell else ""
-        return f"{self.path}{cell}:{self.line}:{self.column}"
+        return f"{quoted(self.path)}{cell}:{self.line}:{self.column}"

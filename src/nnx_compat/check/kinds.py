@@ -6,12 +6,15 @@ import ast
 from collections.abc import Callable
 from functools import cache
 
-from . import masks, modules, releases
-from .values import ClassInfo, Dotted, Instance, Value
+from .. import facts
+from . import masks, modules, releases, syntax, values
+from .syntax import FunctionNode, dotted
+from .values import ClassInfo, Dotted, Function, Instance, Value
 
 __all__ = [
-    "ARRAY", "exists", "has", "is_module", "is_variable", "member", "of", "parameters",
-    "read_back",
+    "ARRAY", "above", "bases", "changes_when_called", "derives", "exists", "gives_array",
+    "has", "is_array", "is_classmethod", "is_data", "is_module", "is_module_type", "is_property",
+    "is_static", "is_variable", "member", "method", "of", "parameters", "read_back",
 ]  # fmt: skip
 
 #: Attributes of a Variable that are those of its array, where they are forwarded. The
@@ -40,6 +43,45 @@ def _is_variable_type(path: str) -> bool:
     return path != "nnx.VariableState" and bool(masks.name(f"{path}.copy_from"))
 
 
+@cache
+def bases(path: str) -> tuple[str, ...]:
+    """The classes of NNX that one of its classes derives from, as far as it matters."""
+    found = []
+    if path == "nnx.ModelAndOptimizer":
+        found.append("nnx.Optimizer")
+    if path != "nnx.Variable" and _is_variable_type(path):
+        found.append("nnx.Variable")
+    if path != "nnx.Module" and masks.name(f"{path}.set_attributes"):
+        found.append("nnx.Module")
+    return tuple(found)
+
+
+def derives(value: Value, asked: Instance) -> bool:
+    """Whether a value is certainly an instance of the class that another one is of."""
+    if not isinstance(value, Instance):
+        return False
+    if isinstance(asked.kind, ClassInfo):
+        return isinstance(value.kind, ClassInfo) and asked.kind in value.kind.families()
+    own = of(value)
+    return asked.kind in own or any(asked.kind in bases(path) for path in own)
+
+
+def is_module_type(path: str) -> bool:
+    """Whether a path is of a class of Modules, or of a member of one."""
+    owner = path.rpartition(".")[0]
+    return any(masks.name(f"{one}.set_attributes") for one in (path, owner))
+
+
+def is_data(value: Value) -> bool:
+    """Whether it is certainly a Module, a Variable or an array."""
+    return is_array(value) or is_module(value) or is_variable(value)
+
+
+def is_array(value: Value) -> bool:
+    """Whether it is certainly an array of jax."""
+    return isinstance(value, Instance) and value.kind == values.ARRAY
+
+
 def is_variable(value: Value) -> bool:
     """Whether it is certainly a Variable."""
     return any(_is_variable_type(kind) for kind in of(value))
@@ -57,10 +99,110 @@ def read_back(value: Value) -> Value:
     return value
 
 
+def above(info: ClassInfo) -> Instance:
+    """What ``super()`` gives in the methods of a class."""
+    if info.above is None:
+        info.above = ClassInfo("super", info.bases)
+    return Instance(info.above)
+
+
+def method(value: Instance, name: str) -> str:
+    """The path of what of NNX is called by a method, ``""`` when it is not known."""
+    if name == "__init__":
+        return value.kind.native() if isinstance(value.kind, ClassInfo) else value.kind
+    if name == "__call__":
+        paths = (f"{kind}.__call__" for kind in of(value))
+        return next((path for path in paths if facts.call(path)), "")
+    if found := member(value, name):
+        return found
+    paths = (f"{kind}.{name}" for kind in of(value))
+    return next((path for path in paths if facts.call(path)), "")
+
+
+def changes_when_called(value: Instance) -> bool:
+    """Whether calling a Module changes its own Variables."""
+    changing = ("nnx.BatchNorm", "nnx.Dropout")
+    if any(kind in changing for kind in of(value)):
+        return True
+    if isinstance(value.kind, ClassInfo):
+        inside = (v for one in value.kind.families() for v in one.attributes.values())
+        return any(isinstance(v, Instance) and v.kind in changing for v in inside)
+    return False
+
+
+_NEW = (
+    "array",
+    "asarray",
+    "ones",
+    "zeros",
+    "empty",
+    "full",
+    "eye",
+    "arange",
+    "linspace",
+    "ones_like",
+    "zeros_like",
+    "full_like",
+    "stack",
+    "concatenate",
+    "identity",
+    "tile",
+    "broadcast_to",
+    "tri",
+    "tril",
+    "triu",
+    "logspace",
+    "meshgrid",
+    "diag",
+)
+_RANDOM = (
+    "key",
+    "PRNGKey",
+    "normal",
+    "uniform",
+    "randint",
+    "bernoulli",
+    "permutation",
+    "truncated_normal",
+    "categorical",
+    "gumbel",
+    "fold_in",
+)
+_ARRAYS = frozenset(
+    [f"{root}.{name}" for root in ("jax.numpy", "numpy") for name in _NEW]
+    + [f"jax.random.{name}" for name in _RANDOM]
+)  # fmt: skip
+
+
+def gives_array(path: str) -> bool:
+    """Whether a function of jax or numpy certainly gives an array."""
+    return path in _ARRAYS
+
+
 def member(value: Value, attribute: str) -> str:
     """The path of a member of an instance, ``""`` when no release has it."""
     paths = (f"{kind}.{attribute}" for kind in of(value))
-    return next((path for path in paths if masks.name(path)), "")
+    return next((path for path in paths if masks.member(path)), "")
+
+
+def is_static(function: Function) -> bool:
+    """Whether a method is not given the object."""
+    return not isinstance(function.node, ast.Lambda) and syntax.is_static(function.node)
+
+
+def is_classmethod(node: FunctionNode) -> bool:
+    """Whether the first parameter of a method is its class."""
+    return any(dotted(decorator) == "classmethod" for decorator in node.decorator_list)
+
+
+def is_property(function: Function) -> bool:
+    """Whether a method is read without being called."""
+    if isinstance(function.node, ast.Lambda):
+        return False
+    names = {dotted(decorator) for decorator in function.node.decorator_list}
+    return not names.isdisjoint(
+        ("property", "functools.cached_property", "cached_property")
+    )
 
 
 def has(owner: Value, attribute: str, version: str) -> bool | None:
@@ -70,7 +212,7 @@ def has(owner: Value, attribute: str, version: str) -> bool | None:
     path = member(owner, attribute)
     if not path:
         return None
-    there = masks.on(path)
+    there = masks.member(path)
     # the first releases unwrap it on the way: what is asked there is the array
     if isinstance(owner, Instance) and owner.attribute:
         there &= ~masks.behaviour("attribute-unwraps-the-variable")

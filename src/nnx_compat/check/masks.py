@@ -7,7 +7,9 @@ from functools import cache
 from .. import facts
 from . import releases
 
-__all__ = ["behaviour", "name", "named", "native", "on", "provided", "takes"]
+__all__ = [
+    "behaviour", "member", "name", "named", "native", "on", "outside", "provided", "takes",
+]  # fmt: skip
 
 
 @cache
@@ -32,6 +34,20 @@ def on(path: str) -> int:
     """The releases that have a name or a member."""
     row = name(path)
     return 0 if row is None else releases.of(row.intervals)
+
+
+@cache
+def member(path: str) -> int:
+    """The releases whose instances have a member, though the class may not show it."""
+    more = facts.instance_member(path)
+    return on(path) | (0 if more is None else releases.of(more))
+
+
+@cache
+def outside(path: str) -> int:
+    """The releases where flax has a name outside of NNX, or always as far as known."""
+    where = facts.outside(path)
+    return releases.ALL if where is None else releases.of(where)
 
 
 @cache

@@ -5,7 +5,10 @@ from __future__ import annotations
 from . import masks, releases
 from .values import Dotted
 
-__all__ = ["ROOTS", "importable", "imported", "module_path", "through_nnx_compat"]
+__all__ = [
+    "ROOTS", "importable", "imported", "is_of_others", "module_path",
+    "through_nnx_compat",
+]  # fmt: skip
 
 #: Where NNX is imported from.
 ROOTS = ("flax.nnx", "flax.experimental.nnx")
@@ -18,6 +21,14 @@ _OPERATIONS = ("split", "state", "merge", "clone", "update")
 def module_path(dotted: str) -> str | None:
     """The path itself when it is of a module of NNX, ``None`` for others."""
     return dotted if any(_is_in(dotted, root) for root in ROOTS) else None
+
+
+def is_of_others(dotted: str) -> bool:
+    """Whether a path is of a package that no project has in a folder of that name."""
+    return dotted.partition(".")[0] in _OTHERS
+
+
+_OTHERS = frozenset(("flax", "jax", "jaxlib", "optax", "numpy", "nnx_compat", "orbax"))
 
 
 def _is_in(dotted: str, root: str) -> bool:

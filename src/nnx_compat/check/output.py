@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from . import Finding, Report, declared, releases
 from .rules import RULES
 
-__all__ = ["FORMATS", "verdict"]
+__all__ = ["FORMATS", "severity", "verdict"]
 
 
 def verdict(report: Report) -> list[str]:
     """What follows from the findings, in a few lines."""
-    lines = [_runs(report)]
+    lines = [*_counted(report), _runs(report)]
     given = report.declared
     if given is None:
+        if report.undeclared:
+            lines.append(f"No range of flax found in {', '.join(report.undeclared)}.")
         return lines
     asks = f"{given.where} asks for flax{given.specifier or ' of any version'}: "
+    if not given.mask:
+        return [*lines, asks + "no release of Flax with NNX is in that"]
     if report.holds:
+        open_ones = given.mask & report.likely
+        if open_ones:
+            left = releases.spelled(open_ones)
+            return [*lines, asks + f"holds, but for {left}, where it is only likely"]
         return [*lines, asks + "holds"]
+    if not given.mask & ~report.runs:
+        return [*lines, asks + "not judged"]
     lines.append(asks + "does not hold")
     fitting = declared.right(report.runs, given)
     if fitting:
@@ -28,14 +39,56 @@ def verdict(report: Report) -> list[str]:
     return lines
 
 
+def severity(report: Report, finding: Finding) -> str:
+    """What a finding comes to: it ``breaks``, has another ``meaning``, or ``warns``.
+
+    What breaks only if something is what it seems to be is ``likely``.
+    """
+    if not finding.excluded:
+        return "warns"
+    if finding.code.startswith("NC4"):
+        return "meaning"
+    return "breaks" if report.counts(finding) else "likely"
+
+
+_SEVERITIES = {
+    "breaks": "breaks", "likely": "likely breaks", "meaning": "changes meaning",
+    "warns": "warns",
+}  # fmt: skip
+
+
+def _counted(report: Report) -> list[str]:
+    """How many findings there are of each severity, when there are several."""
+    concerned = list(filter(report.concerns, report.findings))
+    counts = Counter(severity(report, finding) for finding in concerned)
+    if len(concerned) < 2:
+        return []
+    parts = [
+        f"{counts[key]} {word}" for key, word in _SEVERITIES.items() if counts[key]
+    ]
+    return [f"{len(concerned)} findings: {', '.join(parts)}."]
+
+
 def _runs(report: Report) -> str:
     runs = report.runs
+    if not report.met and not report.findings:
+        if report.unread:
+            return "Not judged: nothing could be read."
+        return "Nothing here meets NNX: not judged."
+    followed = ""
+    if report.lost:
+        followed = f", as far as followed ({report.followed} of {report.met} uses)"
+    if report.unread:
+        n = len(report.unread)
+        followed += f", {n} file{'s' if n > 1 else ''} not read"
     if runs == releases.ALL:
-        return "Runs on every Flax release that has NNX."
-    if runs:
-        text = f"Runs on flax {releases.spelled(runs)}."
+        text = f"Runs on every Flax release that has NNX{followed}."
+    elif runs:
+        text = f"Runs on flax {releases.spelled(runs)}{followed}."
     else:
-        text = "No flax release runs this code."
+        text = f"No flax release runs this code{followed}."
+    if report.likely:
+        text += f" Only likely: not on {releases.spelled(report.likely)}."
     return " ".join([text, *_without(report)])
 
 
@@ -52,12 +105,14 @@ def _without(report: Report) -> list[str]:
     return [f"Without {c}: {releases.spelled(gains[c])}." for c in gained[:3]]
 
 
-def text(report: Report, everything: bool = False) -> str:
+def text(report: Report, everything: bool = False, verbose: bool = False) -> str:
     """A line a finding of the declared range, then the verdict."""
     lines = []
     shown = [f for f in report.findings if everything or report.concerns(f)]
     for finding in shown:
+        kind = severity(report, finding)
         likely = "" if finding.certain else " (likely)"
+        likely = " (another meaning)" * (kind == "meaning") + likely
         lines.append(f"{finding.where}: {finding.code} {finding.text}{likely}")
         if finding.instead:
             lines.append(f"  instead: {finding.instead}")
@@ -68,6 +123,8 @@ def text(report: Report, everything: bool = False) -> str:
             f"{hidden} finding{'' if one else 's'} about other releases "
             f"{'is' if one else 'are'} not shown (--all)"
         )
+    if verbose:
+        lines += [f"{where}: not followed: {why}" for where, why in report.lost]
     return "\n".join([*lines, *verdict(report)])
 
 
@@ -82,6 +139,7 @@ def _finding(report: Report, finding: Finding) -> dict[str, Any]:
         "code": finding.code,
         "text": finding.text,
         "certain": finding.certain,
+        "severity": severity(report, finding),
         "concerns": report.concerns(finding),
         "excluded": list(releases.listed(finding.excluded)),
         "warns": list(releases.listed(finding.warns)),
@@ -98,6 +156,10 @@ def as_json(report: Report) -> str:
         "unread": report.unread,
         "findings": [_finding(report, finding) for finding in report.findings],
         "runs": list(releases.listed(report.runs)),
+        "likely": list(releases.listed(report.likely)),
+        "judged": report.judged,
+        "uses": {"met": report.met, "followed": report.followed},
+        "not_followed": [{"where": w, "why": why} for w, why in report.lost],
         "holds": report.holds,
         "declared": None,
         "right": None,
@@ -114,12 +176,23 @@ def github(report: Report) -> str:
     for finding in filter(report.concerns, report.findings):
         level = "error" if report.counts(finding) else "warning"
         place = (
-            f"file={finding.path},line={finding.line},col={finding.column},"
+            f"file={_property(finding.path)},line={finding.line},col={finding.column},"
             f"endLine={finding.end_line},title={finding.code}"
         )
-        said = finding.text + (f"%0Ainstead: {finding.instead}" * bool(finding.instead))
+        more = f"\ninstead: {finding.instead}" if finding.instead else ""
+        said = _escaped(finding.text + more)
         lines.append(f"::{level} {place}::{said}")
     return "\n".join([*lines, *verdict(report)])
+
+
+def _escaped(text: str) -> str:
+    """Text of a workflow command, as GitHub's toolkit escapes it."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """A property of a workflow command."""
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def sarif(report: Report) -> str:

@@ -9,12 +9,14 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .findings import Finding
+from . import notebooks
+from .findings import Finding, quoted
+from .syntax import lines_of
 
-__all__ = ["Source", "SourceError", "files", "read"]
+__all__ = ["Source", "SourceError", "decoded", "files", "quoted", "read"]
 
 _SKIPPED = frozenset(
     (".git", ".hg", ".nox", ".tox", ".venv", "venv", ".mypy_cache", ".ruff_cache",
@@ -36,11 +38,15 @@ class Source:
         path: as it was given.
         text: of the module; the code cells of a notebook, one after the other.
         starts: for a notebook, the cell and the first line in ``text`` of each.
+        magics: for a notebook, the lines that are no Python.
+        bad: for a notebook, the cells that are no Python, and why.
     """
 
     path: str
     text: str
-    starts: tuple[tuple[int, int], ...] = field(default=())
+    starts: tuple[tuple[int, int], ...] = ()
+    magics: tuple[str, ...] = ()
+    bad: tuple[tuple[int, str], ...] = ()
 
     def tree(self) -> ast.Module:
         """The syntax tree.
@@ -59,9 +65,14 @@ class Source:
             found = getattr(error, "msg", None) or str(error)
             here = ".".join(map(str, sys.version_info[:2]))
             raise SourceError(
-                f"{self.path}:{line}: {found}\n"
+                f"{quoted(self.path)}:{line}: {found}\n"
                 f"  instead: if it is for a newer Python than {here}, check it on that"
             ) from None
+
+    def changed(self, text: str) -> Source:
+        """The same file with other text."""
+        starts = notebooks.starts_of(text) if self.starts else ()
+        return replace(self, text=text, starts=starts)
 
     def speaks_of_nnx(self) -> bool:
         """Whether it can meet NNX at all: most files of a tree do not."""
@@ -69,12 +80,17 @@ class Source:
 
     def reported(self, findings: Iterable[Finding]) -> list[Finding]:
         """The findings that no comment ignores, each once, sorted, by cell."""
-        lines = self.text.splitlines() if "nnx-compat:" in self.text else []
+        lines = lines_of(self.text) if "nnx-compat:" in self.text else []
         return [
             self._placed(finding)
             for finding in sorted(set(findings))
             if not (lines and _ignored(lines, finding))
         ]
+
+    def place(self, line: int, column: int) -> str:
+        """A place as it is said: ``path:line:column``, of a notebook with the cell."""
+        finding = Finding(self.path, 0, line, column, "", "", 0, True)
+        return self._placed(finding).where
 
     def _placed(self, finding: Finding) -> Finding:
         for cell, start in reversed(self.starts):
@@ -97,30 +113,58 @@ def _ignored(lines: list[str], finding: Finding) -> bool:
     return False
 
 
-def files(paths: list[str]) -> Iterator[Path]:
+def files(paths: list[str], unread: list[str] | None = None) -> Iterator[Path]:
     """The sources and notebooks in files and folders, sorted, each once.
 
+    A folder that is reached by several links is walked once. What is no regular file (a
+    pipe, a device) is not opened.
+
+    Args:
+        paths: of files and folders.
+        unread: where folders that cannot be read are noted.
+
     Raises:
-        SourceError: a path does not exist.
+        SourceError: a path does not exist, or is no file.
     """
-    seen = set()
+    seen = set[object]()
     for given in paths:
         path = Path(given)
         if not path.exists():
-            raise SourceError(f"{given}: there is no such file or folder")
-        for found in _inside(path) if path.is_dir() else [path]:
-            if found not in seen:
-                seen.add(found)
-                yield found
+            raise SourceError(f"{quoted(given)}: there is no such file or folder")
+        if path.is_dir():
+            yield from _inside(path, seen, [] if unread is None else unread)
+        elif not path.is_file():
+            raise SourceError(f"{quoted(given)}: it is no regular file")
+        elif _is_new(path, seen):
+            yield path
 
 
-def _inside(folder: Path) -> Iterator[Path]:
-    for child in sorted(folder.iterdir()):
-        if child.is_dir():
-            if child.name not in _SKIPPED and not child.name.endswith(".egg-info"):
-                yield from _inside(child)
-        elif child.suffix in (".py", ".ipynb"):
-            yield child
+def _is_new(key: object, seen: set[object]) -> bool:
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def _inside(folder: Path, seen: set[object], unread: list[str]) -> Iterator[Path]:
+    waiting = [folder]
+    while waiting:
+        one = waiting.pop()
+        try:
+            if one.is_dir():
+                found = one.stat()
+                if _is_new((found.st_dev, found.st_ino), seen):
+                    waiting += sorted(filter(_is_walked, one.iterdir()), reverse=True)
+            elif (
+                one.is_file() and one.suffix in (".py", ".ipynb") and _is_new(one, seen)
+            ):
+                yield one
+        except OSError as error:
+            unread.append(f"{quoted(str(one))}: {error.strerror or error}")
+
+
+def _is_walked(path: Path) -> bool:
+    return path.name not in _SKIPPED and not path.name.endswith(".egg-info")
 
 
 def read(path: Path) -> Source:
@@ -132,32 +176,26 @@ def read(path: Path) -> Source:
     try:
         if path.suffix == ".ipynb":
             return _notebook(path)
-        with tokenize.open(path) as stream:
-            return Source(str(path), stream.read())
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{path}: {error}") from None
+        return Source(str(path), decoded(path.read_bytes())[0])
+    except (
+        OSError, SyntaxError, ValueError, KeyError, TypeError, LookupError, RecursionError
+    ) as error:  # fmt: skip
+        raise SourceError(f"{quoted(str(path))}: {error}") from None
+
+
+def decoded(raw: bytes) -> tuple[str, str]:
+    """The text of a source with its line ends, and its encoding.
+
+    Raises:
+        SyntaxError: the encoding that it declares is none.
+        ValueError: it is not in that encoding.
+    """
+    encoding = tokenize.detect_encoding(io.BytesIO(raw).readline)[0]
+    return raw.decode(encoding), encoding
 
 
 def _notebook(path: Path) -> Source:
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    text, starts = io.StringIO(), []
-    line = 1
-    for number, cell in enumerate(notebook["cells"], 1):
-        if cell["cell_type"] != "code":
-            continue
-        source = cell["source"]
-        lines = (source if isinstance(source, str) else "".join(source)).splitlines()
-        if lines and lines[0].startswith("%%"):
-            continue  # another language, or a whole cell handed to a magic
-        starts.append((number, line))
-        for one in lines:
-            text.write(_without_magic(one) + "\n")
-        line += len(lines)
-    return Source(str(path), text.getvalue(), tuple(starts))
-
-
-def _without_magic(line: str) -> str:
-    stripped = line.lstrip()
-    if stripped[:1] in ("%", "!", "?") or stripped.endswith("?"):
-        return line[: len(line) - len(stripped)] + "pass"
-    return line
+    cells = notebooks.read(json.loads(path.read_text(encoding="utf-8")))
+    return Source(
+        str(path), cells.text, cells.starts, tuple(cells.magics), tuple(cells.bad)
+    )

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from typing import TypeGuard
 
 __all__ = [
     "FunctionNode", "Located", "all_arguments", "dotted", "ends", "first_argument",
-    "has_lazy_annotations", "is_attribute_of", "is_none", "is_static", "raises_again",
-    "unstarred", "unsubscripted",
+    "has_lazy_annotations", "is_attribute_of", "is_call_of", "is_none", "is_static", "lines_of",
+    "raises_again", "unstarred", "unsubscripted",
 ]  # fmt: skip
 
 #: Nodes that have a place in the source.
 Located = ast.expr | ast.stmt | ast.alias | ast.keyword
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def lines_of(text: str) -> list[str]:
+    r"""The lines of a source with their ends, as ``ast`` and ``tokenize`` count them.
+
+    ``str.splitlines`` ends a line at a form feed and at U+2028, too, and they do not.
+
+    Example:
+        >>> from nnx_compat.check.syntax import lines_of
+        >>> lines_of("a\x0cb\rc\r\nd")
+        ['a\x0cb\r', 'c\r\n', 'd']
+    """
+    return _LINE.findall(text)
+
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def dotted(node: ast.AST | None) -> str:
@@ -40,6 +57,17 @@ def is_attribute_of(node: ast.expr, name: str) -> TypeGuard[ast.Attribute]:
         isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == name
+    )
+
+
+def is_call_of(node: ast.expr, name: str, arguments: int) -> TypeGuard[ast.Call]:
+    """Whether it is ``name(...)`` with so many arguments by position, and no others."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == name
+        and len(node.args) == arguments
+        and not node.keywords
     )
 
 

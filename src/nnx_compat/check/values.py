@@ -1,25 +1,30 @@
 """What the checker knows of a value without running anything.
 
-Only what is plain is known: a module, a name of NNX, an instance of a class that is
-called by its name. Everything else is ``None``, and nothing is ever said about it.
+Only what is plain is known: a module, a name of NNX, an instance of a class, what a
+function of the project returns. Everything else is ``None``, and nothing is ever said
+about it. What comes together from several places is ``joined``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from .syntax import FunctionNode
 
+if TYPE_CHECKING:
+    from .program import Unit
+
 __all__ = [
-    "ClassInfo",
-    "Dotted",
-    "Function",
-    "Instance",
-    "Several",
-    "Value",
-    "element",
-    "instance",
-]
+    "ARRAY", "Bound", "ClassInfo", "Container", "Dotted", "Function", "Instance", "Keys",
+    "Local", "Made", "NOTHING", "Partial", "Several", "Transformed", "UNCLEAR", "Value",
+    "element", "instance", "joined", "known",
+]  # fmt: skip
+
+#: What arrays of jax are instances of here.
+ARRAY = "jax.Array"
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,19 @@ class Dotted:
     Attributes:
         path: NNX is always ``nnx``, by whichever path it was imported.
         compat: whether it was reached through ``nnx_compat``, which has it everywhere.
+        star: whether ``import *`` brought it, so that using the name is what may fail.
     """
 
     path: str
     compat: bool = False
+    star: bool = False
+
+
+@dataclass(frozen=True)
+class Local:
+    """A module of the project that is checked."""
+
+    unit: Unit
 
 
 @dataclass(frozen=True)
@@ -40,13 +54,15 @@ class Instance:
     """An object of a class.
 
     Attributes:
-        kind: the class: a path as ``nnx.Param``, or one of the checked file's own.
+        kind: the class: a path as ``nnx.Param``, or one of the project's own.
         attribute: whether it was read from an attribute of a Module, where the oldest
             releases give the array.
         compat: whether its class was reached through ``nnx_compat``.
         origin: of a state or a graphdef, the node that was split.
         written: of a state or an Optimizer, how the node that it came from is written.
         filtered: of a state, whether filters chose what is in it.
+        gradient: whether it is what ``nnx.grad`` gave.
+        streams: of a Rngs, the names of its streams, where they are plain.
     """
 
     kind: str | ClassInfo
@@ -55,77 +71,351 @@ class Instance:
     origin: Value = None
     written: str = ""
     filtered: bool = False
+    gradient: bool = False
+    streams: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What calling something outside of NNX gave: ``optax.masked(...)``.
+
+    Attributes:
+        path: of what was called.
+        node: the call.
+    """
+
+    path: str
+    node: ast.Call = field(compare=False)
 
 
 @dataclass(eq=False)
 class ClassInfo:
-    """A class of the checked file.
+    """A class of the project.
 
     Attributes:
         name: as it is written.
         bases: its bases, as far as they are known.
-        attributes: what methods assign to ``self``; ``None`` where that is unclear.
+        attributes: what is assigned to attributes of its instances; ``None`` where that
+            is unclear.
+        methods: the functions that its body defines.
         own: every name that the class body defines.
+        fields: the annotated names of the body, in order.
+        made_of_fields: whether its constructor takes its fields (a dataclass).
         pytree: False when the class says ``pytree=False``.
+        above: what ``super()`` is an instance of in its methods.
     """
 
     name: str
     bases: tuple[Value, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
+    methods: dict[str, Function] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
+    fields: list[str] = field(default_factory=list)
+    made_of_fields: bool = False
     pytree: bool = True
+    above: ClassInfo | None = None
 
     def native(self) -> str:
         """The path of the class of NNX it derives from, ``""`` when that is unclear."""
-        found = ""
-        for base in self.bases:
-            if isinstance(base, Dotted) and base.path.startswith("nnx."):
-                found = found or base.path
-            elif isinstance(base, ClassInfo) and base.native():
-                found = found or base.native()
-            elif not (isinstance(base, Dotted) and base.path in _HARMLESS):
-                return ""
-        return found
+        return next((p for one in self.ancestors() for p in _native(one)), "")
+
+    def complete(self) -> bool:
+        """Whether all of its bases are known, so that it has no other member."""
+        return all(
+            isinstance(base, ClassInfo)
+            or (isinstance(base, Dotted) and _adds_nothing(base.path))
+            for one in self.ancestors()
+            if isinstance(one, ClassInfo)
+            for base in one.bases
+        )
+
+    def ancestors(self) -> Iterator[Value]:
+        """It and its bases, theirs too, each once: near ones first."""
+        seen, waiting = set[int](), list[Value]([self])
+        while waiting:
+            one = waiting.pop(0)
+            if isinstance(one, ClassInfo):
+                if id(one) in seen:
+                    continue
+                seen.add(id(one))
+                waiting[:0] = one.bases
+            yield one
+
+    def families(self) -> Iterator[ClassInfo]:
+        """The classes of the project among them."""
+        return (one for one in self.ancestors() if isinstance(one, ClassInfo))
 
     def attribute(self, name: str) -> tuple[bool, Value]:
-        """Whether it, or a base in the file, has this attribute; and what it is."""
-        if name in self.attributes:
-            return True, self.attributes[name]
-        if name in self.own:
-            return True, None
-        for base in self.bases:
-            if isinstance(base, ClassInfo):
-                has, value = base.attribute(name)
-                if has:
-                    return True, value
+        """Whether it, or a base in the project, has this attribute; and what it is."""
+        for one in self.families():
+            if (found := known(one.attributes.get(name))) is not None:
+                return True, found
+            if name in one.methods:
+                return True, one.methods[name]
+            if name in one.own or name in one.attributes:
+                return True, None
         return False, None
+
+    def method(self, name: str) -> Function | None:
+        """The function that a method is, where a class of the project defines it."""
+        found = (one.methods[name] for one in self.families() if name in one.methods)
+        return next(found, None)
+
+    def init_fields(self) -> list[str]:
+        """The fields that a constructor made of fields takes, in order."""
+        found = dict[str, None]()
+        for one in reversed(list(self.families())):
+            found.update(dict.fromkeys(one.fields))
+        return list(found)
+
+
+def _native(base: Value) -> Iterator[str]:
+    if isinstance(base, Dotted) and base.path.startswith("nnx."):
+        yield base.path
+
+
+def _adds_nothing(path: str) -> bool:
+    return path.startswith("nnx.") or path in _HARMLESS
 
 
 #: Bases that add no method that NNX has.
-_HARMLESS = ("object", "typing.Generic", "abc.ABC", "typing.Protocol")
+_HARMLESS = (
+    "object",
+    "typing.Generic",
+    "abc.ABC",
+    "typing.Protocol",
+    "typing.NamedTuple",
+)
 
 
 @dataclass(eq=False)
 class Function:
-    """A function of the checked file, and what its annotation says it returns."""
+    """A function of the project, and what is known of what goes in and comes out.
 
-    node: FunctionNode
-    returns: Value = None
+    Attributes:
+        node: its definition.
+        unit: the file that defines it.
+        annotated: what its annotation says it returns.
+        returned: what its ``return`` statements give.
+        passed: what calls in the project give to its parameters.
+        owner: of a method, its class.
+        yields: whether a call gives something to loop over.
+    """
+
+    node: FunctionNode | ast.Lambda
+    unit: Unit | None = None
+    annotated: Value = None
+    returned: Value = None
+    passed: dict[str, Value] = field(default_factory=dict)
+    owner: ClassInfo | None = None
+    yields: bool = False
+
+    @property
+    def returns(self) -> Value:
+        """What a call gives."""
+        if self.yields or isinstance(self.node, ast.AsyncFunctionDef):
+            return None
+        return known(self.returned) or self.annotated
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A method of an instance."""
+
+    function: Function
+    owner: Instance
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """What a transform gives for a function: ``nnx.jit(f)``, ``nnx.grad(f)``.
+
+    Attributes:
+        path: of the transform.
+        inner: the function.
+        node: the call, or the decorator.
+        compat: whether the transform was reached through ``nnx_compat``.
+        split: whether ``nnx.split_rngs`` is around it.
+    """
+
+    path: str
+    inner: Value
+    node: ast.expr = field(compare=False)
+    compat: bool = False
+    split: bool = False
+
+
+@dataclass(frozen=True)
+class Partial:
+    """``functools.partial(f, ...)``, or a transform without its function."""
+
+    inner: Value
+    arguments: tuple[Value, ...]
+    keywords: tuple[tuple[str, Value], ...]
+    node: ast.expr = field(compare=False)
+
+
+Container = Literal["list", "dict", "set", "tuple", ""]
 
 
 @dataclass(frozen=True)
 class Several:
-    """A tuple, or a list, of known length or of one kind throughout."""
+    """A tuple, or a list, of known length or of one kind throughout.
+
+    Attributes:
+        items: those that are listed.
+        rest: what all others are.
+        container: what it is in Python, ``""`` where that is not known.
+    """
 
     items: tuple[Value, ...]
     rest: Value = None
+    container: Container = ""
 
     def item(self, index: int) -> Value:
         """What is at an index: the listed items first, then the rest."""
         return self.items[index] if index < len(self.items) else self.rest
 
+    def all(self) -> Iterator[Value]:
+        """Everything that is known of its items."""
+        yield from self.items
+        yield self.rest
 
-Value = Dotted | Instance | ClassInfo | Function | Several | None
+
+@dataclass(frozen=True)
+class Keys:
+    """A dict with keys that are written out.
+
+    Attributes:
+        items: what is under each key.
+        rest: what is under all others.
+        plain: whether it is a dict of Python's, and no container of NNX.
+    """
+
+    items: tuple[tuple[str, Value], ...] = ()
+    rest: Value = None
+    plain: bool = True
+
+    def get(self, key: str) -> Value:
+        """What is under a key."""
+        return dict(self.items).get(key, self.rest)
+
+    def all(self) -> Iterator[Value]:
+        """Everything that is known of its values."""
+        yield from (value for _, value in self.items)
+        yield self.rest
+
+
+@dataclass(frozen=True)
+class _Unclear:
+    """Different things came together: nothing is said of it, and nothing is added."""
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """The constant ``None``: what comes together with it may be something else."""
+
+
+UNCLEAR = _Unclear()
+NOTHING = _Nothing()
+
+Value = (
+    Dotted | Local | Instance | Made | ClassInfo | Function | Bound | Transformed
+    | Partial | Several | Keys | _Unclear | _Nothing | None
+)  # fmt: skip
+
+
+def known(value: Value) -> Value:
+    """The value, ``None`` where nothing can be said of it."""
+    return None if isinstance(value, (_Unclear, _Nothing)) else value
+
+
+_DEPTH = 4  # of containers in containers: what is deeper is not told apart
+
+
+def joined(one: Value, other: Value, depth: int = 0) -> Value:
+    """What is known of something that is the one or the other.
+
+    Nothing known stands for anything: what one place of the program does is done,
+    whatever the others do.
+    """
+    if one is other or other is None:
+        return one
+    if one is None or one is NOTHING:
+        return other
+    if other is NOTHING:
+        return one
+    if one == other:
+        return one
+    if depth > _DEPTH:
+        return UNCLEAR
+    if isinstance(one, Instance) and isinstance(other, Instance):
+        return _of_both(one, other, depth)
+    if isinstance(one, Several) and isinstance(other, Several):
+        return _several_of_both(one, other, depth)
+    if isinstance(one, Keys) and isinstance(other, Keys):
+        mine, theirs = dict(one.items), dict(other.items)
+        items = tuple(
+            (key, joined(mine.get(key), theirs.get(key), depth + 1))
+            for key in sorted(mine.keys() | theirs.keys())
+        )
+        rest = joined(one.rest, other.rest, depth + 1)
+        return Keys(items, rest, one.plain and other.plain)
+    return UNCLEAR
+
+
+def _of_both(one: Instance, other: Instance, depth: int) -> Value:
+    kind = _common(one.kind, other.kind)
+    if kind is None or one.compat != other.compat:
+        return UNCLEAR
+    return replace(
+        one,
+        kind=kind,
+        attribute=one.attribute and other.attribute,
+        origin=known(joined(one.origin, other.origin, depth + 1)),
+        written=one.written if one.written == other.written else "",
+        filtered=one.filtered or other.filtered,
+        gradient=one.gradient and other.gradient,
+        streams=one.streams if one.streams == other.streams else None,
+    )
+
+
+def _common(one: str | ClassInfo, other: str | ClassInfo) -> str | ClassInfo | None:
+    """The class that both derive from, if there is one that says something."""
+    if one == other:
+        return one
+    mine = [a for a in _line(one) if not isinstance(a, _Unclear)]
+    theirs = _line(other)
+    found = next((a for a in mine if a in theirs), None)
+    if isinstance(found, ClassInfo):
+        return found
+    return found.path if isinstance(found, Dotted) else None
+
+
+def _line(kind: str | ClassInfo) -> list[Value]:
+    from . import kinds
+
+    if isinstance(kind, ClassInfo):
+        own = list(kind.families())
+        native = kind.native()
+    else:
+        own, native = [], kind
+    rest = [Dotted(native)] if native else []
+    line: list[Value] = [*own, *rest]
+    line += [Dotted(base) for base in kinds.bases(native)]
+    return line
+
+
+def _several_of_both(one: Several, other: Several, depth: int) -> Several:
+    container = one.container if one.container == other.container else ""
+    if len(one.items) == len(other.items):
+        pairs = zip(one.items, other.items, strict=True)
+        items = tuple(joined(a, b, depth + 1) for a, b in pairs)
+        return Several(items, joined(one.rest, other.rest, depth + 1), container)
+    rest: Value = None
+    for value in (*one.all(), *other.all()):
+        rest = joined(rest, value, depth + 1)
+    return Several((), rest, container)
 
 
 def instance(called: Value) -> Instance | None:
@@ -134,12 +424,18 @@ def instance(called: Value) -> Instance | None:
         return Instance(called)
     if not isinstance(called, Dotted) or not called.path.startswith("nnx."):
         return None
+    path = called.path.removeprefix("nnx.metrics.").removeprefix("nnx.")
     name = called.path.rpartition(".")[2]
-    if name[:1].isupper() and called.path.count(".") == 1:
+    if name[:1].isupper() and "." not in path:
         return Instance(called.path, compat=called.compat)
     return None
 
 
 def element(value: Value) -> Value:
     """What a loop over a value yields, when that is one kind throughout."""
-    return value.rest if isinstance(value, Several) and not value.items else None
+    if not isinstance(value, Several):
+        return None
+    found: Value = None
+    for item in value.all():
+        found = joined(found, item)
+    return known(found)

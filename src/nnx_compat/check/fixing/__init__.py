@@ -12,17 +12,17 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .. import check_source
 from ..findings import Finding
-from ..reader import read
-from ..sources import Source
+from ..program import Program
+from ..reader import Reading, read
+from ..sources import Source, SourceError
 from .aim import Aim
 from .draft import Draft
 from .edits import Edit, Refused
 from .guards import dropped_guards
 from .imports import added_import, portable_imports
 
-__all__ = ["Fixed", "fix_source"]
+__all__ = ["Fixed", "fix_program", "fix_source"]
 
 _ROUNDS = 8  # each round may show more to do; none of the rules' needs more than four
 
@@ -35,11 +35,13 @@ class Fixed:
         text: the new source; the old one where nothing is changed.
         changes: how many places were changed, by code.
         left: findings that are still there, with why where it is known.
+        kept: why nothing more was changed, although there was something to change.
     """
 
     text: str
     changes: dict[str, int] = field(default_factory=dict)
     left: list[tuple[Finding, str]] = field(default_factory=list)
+    kept: str = ""
 
 
 def fix_source(
@@ -73,39 +75,102 @@ def fix_source(
         w = nnx.Param(1.0)
         print(nc.get_value(w))  # one
     """
-    aim = Aim(to, frozenset(only), unsafe)
-    source.tree()  # says which file it is, if it is no Python
-    fixed = Fixed(source.text)
-    if not source.speaks_of_nnx():
-        return fixed
-    refused: dict[tuple[int, int], str] = {}
-    for _ in range(_ROUNDS):
-        draft = _drafted(fixed.text, aim, refused)
-        if not draft.edits:
-            break
-        text = draft.applied()
-        ast.parse(text)
-        fixed.text = text
-        for edit in draft.edits:
-            fixed.changes[edit.code] = fixed.changes.get(edit.code, 0) + 1
-    for finding in check_source(Source(source.path, fixed.text)):
-        if (finding.excluded | finding.warns) & aim.mask:
-            reason = refused.get((finding.line, finding.column), "")
-            fixed.left.append((finding, reason))
+    [fixed] = fix_program([source], to, only=only, unsafe=unsafe)
     return fixed
 
 
-def _drafted(text: str, aim: Aim, refused: dict[tuple[int, int], str]) -> Draft:
-    """Read the source once, and say what is to change in it."""
-    draft = Draft(text)
-    reading = read("", draft.tree)
-    findings = draft.source.reported(reading.findings)
+def fix_program(
+    sources: list[Source],
+    to: str = "portable",
+    *,
+    only: Iterable[str] = (),
+    unsafe: bool = False,
+    within: int = 0,
+) -> list[Fixed]:
+    """Rewrite the files of a program: what one says of values is known in the others.
+
+    Args:
+        sources: the files.
+        to: as in ``fix_source``.
+        only: as in ``fix_source``.
+        unsafe: as in ``fix_source``.
+        within: the releases that the portable form is for, as bits; all for none.
+
+    Raises:
+        SourceError: one is no Python, or ``to`` is no range of releases.
+    """
+    aim = Aim(to, frozenset(only), unsafe, within)
+    fixed = [Fixed(source.text) for source in sources]
+    refused: list[dict[tuple[int, int], str]] = [{} for _ in sources]
+    for _ in range(_ROUNDS):
+        now = [
+            source.changed(one.text) for source, one in zip(sources, fixed, strict=True)
+        ]
+        readings = _read(now)
+        models = _models_are_known(readings.values())
+        changed = False
+        for index, source in enumerate(now):
+            reading = readings.get(source)
+            if reading is not None:
+                draft = _drafted(reading, aim, refused[index], models)
+                changed |= _apply(draft, fixed[index])
+        if not changed:
+            break
+    for index, source in enumerate(now):
+        reading = readings.get(source)
+        if reading is not None:
+            fixed[index].left = _left(source, reading, aim, refused[index])
+    return fixed
+
+
+def _read(sources: list[Source]) -> dict[Source, Reading]:
+    program = Program(sources)
+    for error in program.unread.values():
+        raise SourceError(error)
+    return {reading.unit.source: reading for reading in read(program)}
+
+
+def _apply(draft: Draft, fixed: Fixed) -> bool:
+    """Do the edits of a draft; whether there were any."""
+    if not draft.edits or fixed.kept:
+        return False
+    try:
+        text = draft.applied()
+        ast.parse(text)
+    except (Refused, SyntaxError, ValueError) as error:
+        # never seen, and what it guards is other people's code
+        fixed.kept = str(error)
+        return False
+    fixed.text = text
+    for edit in draft.edits:
+        fixed.changes[edit.code] = fixed.changes.get(edit.code, 0) + 1
+    return True
+
+
+def _left(
+    source: Source, reading: Reading, aim: Aim, refused: dict[tuple[int, int], str]
+) -> list[tuple[Finding, str]]:
+    return [
+        (finding, refused.get((finding.line, finding.column), ""))
+        for finding in source.reported(reading.findings)
+        if (finding.excluded | finding.warns) & aim.mask
+    ]
+
+
+def _drafted(
+    reading: Reading, aim: Aim, refused: dict[tuple[int, int], str], models: bool
+) -> Draft:
+    """What is to change in a file that has been read."""
+    source = reading.unit.source
+    draft = Draft(source, reading.unit.tree)
+    findings = source.reported(reading.findings)
     if aim.portable and (aim.wants("NC104") or aim.wants("NC101")):
-        draft.add(portable_imports(draft))
-    draft.add(_rewrites(draft, findings, aim, refused))
+        draft.edits += portable_imports(draft)
+    draft.edits += _rewrites(draft, findings, aim, refused, models)
     if aim.wants("GUARD"):
-        draft.add(dropped_guards(draft, reading.guards, aim.mask))
-    if draft.needs:
+        draft.edits += dropped_guards(draft, reading.guards, aim.mask)
+    draft.settle()
+    if draft.needs and draft.edits:
         draft.edits.append(added_import(draft))
     return draft
 
@@ -115,15 +180,20 @@ def _rewrites(
     findings: list[Finding],
     aim: Aim,
     refused: dict[tuple[int, int], str],
+    models: bool,
 ) -> Iterator[Edit]:
-    old_optimizers = _all_or_none(findings)
     for finding in findings:
         rewrite, code = finding.rewrite, finding.code
+        if code in _OPTIMIZERS and not models:
+            # an Optimizer that goes on holding its model needs no update to change
+            rewrite = finding.fallback
+            if rewrite is None:
+                refused[finding.line, finding.column] = (
+                    "not every update of an Optimizer is known with its model"
+                )
         if rewrite is None or not aim.wants(code):
             continue
         if not (finding.excluded | finding.warns) & aim.mask:
-            continue
-        if code in ("NC310", "NC311") and not old_optimizers:
             continue
         template = aim.template(rewrite)
         context = getattr(rewrite.whole, "ctx", None)
@@ -134,6 +204,17 @@ def _rewrites(
                 refused[finding.line, finding.column] = str(reason)
 
 
-def _all_or_none(findings: list[Finding]) -> bool:
-    """Whether every ``update(grads)`` can be given its model."""
-    return all(f.rewrite is not None for f in findings if f.code == "NC310")
+_OPTIMIZERS = ("NC310", "NC311")
+
+
+def _models_are_known(readings: Iterable[Reading]) -> bool:
+    """Whether every ``update(grads)`` of the program can be given its model."""
+    for reading in readings:
+        if any("`.update`" in why for why in reading.lost.values()):
+            return False
+        for finding in reading.findings:
+            if finding.code == "NC312" or (
+                finding.code == "NC310" and finding.rewrite is None
+            ):
+                return False
+    return True

@@ -15,17 +15,20 @@ class Aim:
         to: as in ``fix_source``.
         only: the codes of the rules to apply; all when there are none.
         unsafe: whether a change may mean something else for some values.
+        within: the releases that the portable form is for, as bits; all for none.
 
     Attributes:
         portable: whether it is to run with nnx_compat.
         mask: the releases that it is to run on, as bits.
     """
 
-    def __init__(self, to: str, only: frozenset[str], unsafe: bool) -> None:
+    def __init__(
+        self, to: str, only: frozenset[str], unsafe: bool, within: int = 0
+    ) -> None:
         self.portable = to == "portable"
         self.only, self.unsafe = only, unsafe
         if self.portable:
-            self.mask = releases.ALL
+            self.mask = within or releases.ALL
         elif to == "newest":
             self.mask = 1 << releases.ALL.bit_length() - 1
         else:

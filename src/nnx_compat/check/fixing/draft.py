@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 from ..sources import Source
-from ..syntax import Located
-from .edits import Edit, Refused, applied
+from ..syntax import Located, lines_of
+from .edits import Edit, Refused, applied, fitting
 from .names import Names
+from .tokens import Token, outside, tokens
 
 __all__ = ["Draft"]
 
@@ -19,48 +20,81 @@ class Draft:
     """A source that is being changed.
 
     Args:
-        text: the source.
+        source: the file.
+        tree: its syntax tree.
 
     Attributes:
         lines: of the text, with their ends.
+        newline: how its lines end.
         starts: the index at which each line begins, and the length of the text.
-        tree: its syntax tree.
         names: what it calls the modules that rewrites need.
         needs: the modules that have to be imported for the edits.
         edits: what is to change; none cuts through another.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.lines = text.splitlines(keepends=True)
+    def __init__(self, source: Source, tree: ast.Module) -> None:
+        self.source, self.tree = source, tree
+        self.text = text = source.text
+        self.lines = lines_of(text)
         self.starts = _starts(self.lines)
-        self.source = Source("", text)
-        self.tree = self.source.tree()
+        self.newline = "\r\n" if self.lines and self.lines[0].endswith("\r\n") else "\n"
         self.names = Names(self.tree)
         self.needs: set[str] = set()
         self.edits: list[Edit] = []
-        self._comments = [
-            self.starts[token.start[0] - 1] + token.start[1]
-            for token in tokenize.generate_tokens(io.StringIO(text).readline)
-            if token.type == tokenize.COMMENT
-        ]
+        self.tokens = tokens(text, self.starts)
+        self._comments = [t.start for t in self.tokens if t.text.startswith("#")]
 
-    def add(self, edits: Iterable[Edit]) -> None:
-        """Take edits, but for those that have the place of one or cut through it."""
-        for edit in edits:
-            if all(edit.goes_with(other) for other in self.edits):
-                self.edits.append(edit)
+    def settle(self) -> None:
+        """Leave out the edits that cut through others: a later round has them again."""
+        self.edits = fitting(self.edits)
 
     def applied(self) -> str:
-        """The text with all edits done."""
-        return applied(self.text, self.edits)
+        """The text with all edits done.
+
+        Raises:
+            Refused: it would be other code beside the places that are to change.
+        """
+        text, places = applied(self.text, self.edits)
+        after = tokens(text, _starts(lines_of(text)))
+        ranges = [(edit.start, edit.end) for edit in self.edits]
+        if _texts(outside(self.tokens, ranges)) != _texts(outside(after, places)):
+            raise Refused("other code than that of the findings would change")
+        return text
+
+    @cached_property
+    def alone(self) -> frozenset[int]:
+        """The statements, by id, that are the only ones of their block."""
+        blocks = (
+            getattr(parent, name, None)
+            for parent in ast.walk(self.tree)
+            for name in ("body", "orelse", "finalbody")
+        )
+        return frozenset(
+            id(block[0])
+            for block in blocks
+            if isinstance(block, list) and len(block) == 1
+        )
+
+    @cached_property
+    def long_strings(self) -> tuple[list[int], list[int]]:
+        """The first and the last lines of the strings that go over several."""
+        spans = sorted(
+            (node.lineno, node.end_lineno or node.lineno)
+            for node in ast.walk(self.tree)
+            if isinstance(node, (ast.Constant, ast.JoinedStr))
+            and (node.end_lineno or node.lineno) > node.lineno
+            and isinstance(getattr(node, "value", ""), (str, bytes))
+        )
+        return [first for first, _ in spans], [last for _, last in spans]
 
     # -- places ---------------------------------------------------------------------
 
     def at(self, line: int, column: int) -> int:
         """The index of a place that ``ast`` gives: it counts bytes of UTF-8."""
-        encoded = self.lines[line - 1].encode()[:column] if self.lines else b""
-        return self.starts[line - 1] + len(encoded.decode())
+        text = self.lines[line - 1] if self.lines else ""
+        if not text.isascii():
+            column = len(text.encode()[:column].decode())
+        return self.starts[line - 1] + column
 
     def range(self, node: Located) -> tuple[int, int]:
         """From where to where a node goes."""
@@ -79,10 +113,11 @@ class Draft:
     ) -> bool:
         """Whether a comment begins in a range, some parts of it left out."""
         left_out = list(but)
+        first = bisect_left(self._comments, start)
+        last = bisect_left(self._comments, end)
         return any(
-            start <= comment < end
-            and not any(first <= comment < last for first, last in left_out)
-            for comment in self._comments
+            not any(begin <= comment < stop for begin, stop in left_out)
+            for comment in self._comments[first:last]
         )
 
     # -- edits ----------------------------------------------------------------------
@@ -116,6 +151,10 @@ class Draft:
                     name = self.names.free(short)
                 template = template.replace(f"{{{short}}}", name)
         return template
+
+
+def _texts(some: Iterable[Token]) -> list[str]:
+    return [token.text for token in some]
 
 
 def _starts(lines: Iterable[str]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Edit", "Refused", "applied", "escaped"]
+__all__ = ["Edit", "Refused", "applied", "escaped", "fitting"]
 
 
 class Refused(Exception):
@@ -37,38 +37,67 @@ class Edit:
             for start, end in other.parts.values()
         )
 
-    def goes_with(self, other: Edit) -> bool:
-        """Whether both can be done: neither cuts through the other."""
-        if self.end <= other.start or other.end <= self.start:
-            return True
-        return self.is_inside(other) or other.is_inside(self)
-
     def place(self) -> tuple[int, bool, int]:
         """What is inserted goes ahead of what is replaced, the outer one first."""
         return self.start, self.start != self.end, -self.end
 
 
-def applied(text: str, edits: Iterable[Edit]) -> str:
-    """The text with the edits done."""
-    return _rendered(text, 0, len(text), sorted(edits, key=Edit.place))
+def fitting(edits: Iterable[Edit]) -> list[Edit]:
+    """The edits that can be done together, in their order of places.
+
+    Of two that cut through each other the outer one is done, and the next round of
+    reading shows the other again.
+    """
+    found: list[Edit] = []
+    around: list[Edit] = []
+    for edit in sorted(edits, key=Edit.place):
+        while around and around[-1].end <= edit.start:
+            around.pop()
+        if not around or edit.is_inside(around[-1]):
+            found.append(edit)
+            if edit.end > edit.start:
+                around.append(edit)
+    return found
 
 
-def _rendered(text: str, start: int, end: int, edits: list[Edit]) -> str:
-    """A range of the text with the edits inside it done, outermost first."""
-    done, at = [], start
-    for edit in edits:
-        if edit.start < at or edit.end > end:
-            continue  # inside one that is done, which takes care of it
+def applied(text: str, edits: Iterable[Edit]) -> tuple[str, list[tuple[int, int]]]:
+    """The text with the edits done, and where in it the outermost ones are now."""
+    done, at, size = list[str](), 0, 0
+    places = []
+    for edit, inside in _nested(fitting(edits)):
         done.append(text[at : edit.start])
-        inside = [other for other in edits if other.is_inside(edit)]
-        fields = {
-            name: _rendered(text, first, last, inside)
-            for name, (first, last) in edit.parts.items()
-        }
-        done.append(edit.template.format(**fields))
+        new = _rendered(text, edit, inside)
+        size += edit.start - at
+        places.append((size, size + len(new)))
+        size += len(new)
+        done.append(new)
         at = edit.end
-    done.append(text[at:end])
-    return "".join(done)
+    done.append(text[at:])
+    return "".join(done), places
+
+
+def _nested(edits: list[Edit]) -> list[tuple[Edit, list[Edit]]]:
+    """The outermost of some sorted edits, each with those inside it."""
+    outermost: list[tuple[Edit, list[Edit]]] = []
+    for edit in edits:
+        if outermost and edit.start < outermost[-1][0].end:
+            outermost[-1][1].append(edit)
+        else:
+            outermost.append((edit, []))
+    return outermost
+
+
+def _rendered(text: str, edit: Edit, inside: list[Edit]) -> str:
+    """What stands in the place of an edit, the edits inside it done."""
+    fields = {}
+    for name, (first, last) in edit.parts.items():
+        done, at = list[str](), first
+        here = [other for other in inside if first <= other.start and other.end <= last]
+        for other, deeper in _nested(here):
+            done += (text[at : other.start], _rendered(text, other, deeper))
+            at = other.end
+        fields[name] = "".join([*done, text[at:last]])
+    return edit.template.format(**fields)
 
 
 def escaped(text: str) -> str:

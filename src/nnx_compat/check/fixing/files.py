@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import os
-import tokenize
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import sources
-from . import Fixed, fix_source
+from ..declared import search
+from ..findings import quoted
+from ..sources import Source, SourceError
+from . import Fixed, fix_program
+from .notebooks import Notebook
+from .writing import Original, replace_whole
 
 __all__ = ["Rewritten", "rewrite"]
 
@@ -23,15 +26,21 @@ class Rewritten:
         changed: the files that are other than before.
         lines: what was done in each, and what is left.
         diff: the difference, as ``diff -u`` has it.
+        breaks: at how many of the places that are left the code does not run.
+        notes: what else is to be known.
+        failed: the files that could not be written, and why.
     """
 
     changed: list[Path] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     diff: str = ""
+    breaks: int = 0
+    notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 def rewrite(
-    paths: Iterable[str],
+    paths: Sequence[str],
     to: str = "portable",
     *,
     only: Iterable[str] = (),
@@ -42,7 +51,7 @@ def rewrite(
     """Rewrite files and folders; each file is replaced whole, or stays as it is.
 
     Args:
-        paths: Python sources and folders of them; notebooks are left and named.
+        paths: Python sources, notebooks, and folders of them.
         to: as in ``fix_source``.
         only: as in ``fix_source``.
         unsafe: as in ``fix_source``.
@@ -57,74 +66,87 @@ def rewrite(
         >>> rewrite([]).lines
         []
     """
-    wanted = list(sources.files([str(path) for path in paths]))
-    result, texts = Rewritten(), []
-    codes = tuple(only)
-    for done, path in enumerate(wanted):
+    result = Rewritten()
+    unread: list[str] = []
+    wanted = list(sources.files([str(path) for path in paths], unread))
+    for error in unread:
+        raise SourceError(error)
+    originals = [_read(path) for path in _once(wanted)]
+    found = search([str(path) for path in paths]).declared if to == "portable" else None
+    fixed = fix_program(
+        [one.source for one in originals], to, only=tuple(only), unsafe=unsafe,
+        within=found.mask if found else 0,
+    )  # fmt: skip
+    todo = []
+    if found is not None and found.mask:
+        result.notes.append(f"for flax{found.specifier}, as {found.where} asks")
+    for done, (original, one) in enumerate(zip(originals, fixed, strict=True)):
         if progress is not None:
             progress(done, len(wanted))
-        if path.suffix == ".ipynb":
-            result.lines.append(f"{path}: notebooks are checked and not rewritten")
-            continue
-        before, ends = _read(path)
-        source = sources.Source(str(path), before)
-        fixed = fix_source(source, to, only=codes, unsafe=unsafe)
-        result.lines += _said(path, fixed)
-        if fixed.text != before:
-            result.changed.append(path)
-            result.diff += _difference(path, before, fixed.text)
-            texts.append((path, fixed.text.replace("\n", ends)))
+        _note(result, original, one)
+        if one.text != original.source.text:
+            todo.append((original, one.text))
+    if any(_NEEDED in text and _NEEDED not in o.source.text for o, text in todo):
+        result.notes.append("nnx-compat is a new dependency: declare it beside flax")
     if write:
-        for path, text in texts:
-            _write(path, text)
+        for original, text in todo:
+            try:
+                replace_whole(original, text)
+            except OSError as error:
+                result.changed.remove(original.path)
+                said = f"{quoted(str(original.path))}: not written: {error}"
+                result.failed.append(said)
     return result
 
 
-def _said(path: Path, fixed: Fixed) -> list[str]:
-    lines = []
+_NEEDED = "nnx_compat"
+
+
+def _once(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files, those that several links lead to once, by their own name if given."""
+    listed = sorted(paths, key=lambda path: (path.is_symlink(), str(path)))
+    seen = set[Path]()
+    for path in listed:
+        if path.resolve() not in seen:
+            seen.add(path.resolve())
+            yield path
+
+
+def _read(path: Path) -> Original:
+    """The file, and how it is to be written."""
+    try:
+        raw = path.read_bytes()
+        if path.suffix == ".ipynb":
+            return Original(path, raw, sources.read(path), Notebook(raw))
+        text, encoding = sources.decoded(raw)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{quoted(str(path))}: {error}") from None
+    return Original(path, raw, Source(str(path), text), None, encoding)
+
+
+def _note(result: Rewritten, original: Original, fixed: Fixed) -> None:
+    path = quoted(str(original.path))
+    before, after = original.source.text, fixed.text
+    if after != before:
+        result.changed.append(original.path)
+        result.diff += "".join(
+            difflib.unified_diff(
+                before.splitlines(keepends=True), after.splitlines(keepends=True),
+                path, path,
+            )
+        )  # fmt: skip
     if fixed.changes:
         count = sum(fixed.changes.values())
         each = ", ".join(f"{n} {code}" for code, n in sorted(fixed.changes.items()))
-        lines.append(f"{path}: {count} change{'s' if count > 1 else ''} ({each})")
-    for finding, why in fixed.left:
-        reason = f" (left: {why})" if why else ""
-        lines.append(f"{finding.where}: {finding.code} {finding.text}{reason}")
-        if finding.instead:
-            lines.append(f"  instead: {finding.instead}")
-    return lines
-
-
-def _difference(path: Path, before: str, after: str) -> str:
-    return "".join(
-        difflib.unified_diff(
-            before.splitlines(keepends=True), after.splitlines(keepends=True),
-            str(path), str(path),
+        result.lines.append(
+            f"{path}: {count} change{'s' if count > 1 else ''} ({each})"
         )
-    )  # fmt: skip
-
-
-def _encoding(path: Path) -> str:
-    with path.open("rb") as stream:
-        return tokenize.detect_encoding(stream.readline)[0]
-
-
-def _read(path: Path) -> tuple[str, str]:
-    """The text, and how its lines end."""
-    try:
-        with path.open(encoding=_encoding(path), newline="") as stream:
-            text = stream.read()
-            return text.replace("\r\n", "\n"), "\r\n" if "\r\n" in text else "\n"
-    except (OSError, SyntaxError, ValueError) as error:
-        raise sources.SourceError(f"{path}: {error}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Put a new file in the place of the old one, at once."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with scratch.open("w", encoding=_encoding(path), newline="") as stream:
-            stream.write(text)
-        scratch.chmod(path.stat().st_mode)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    if fixed.kept:
+        result.lines.append(f"{path}: left as it is: {fixed.kept}")
+        result.breaks += 1
+    for finding, why in fixed.left:
+        result.breaks += bool(finding.excluded and finding.certain)
+        reason = f" (left: {why})" if why else ""
+        result.lines.append(f"{finding.where}: {finding.code} {finding.text}{reason}")
+        if finding.instead:
+            result.lines.append(f"  instead: {finding.instead}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 from ..reader import Guard
@@ -32,7 +34,7 @@ def _dropped(draft: Draft, node: ast.If | ast.IfExp, holds: bool) -> Edit:
     if draft.text[start : start + 4] == "elif":
         raise Refused("it is one of several branches")
     body = node.body if holds else node.orelse
-    if not body and not _is_alone(draft.tree, node):
+    if not body and id(node) not in draft.alone:
         first, last = node.lineno - 1, node.end_lineno or node.lineno
         return Edit(draft.starts[first], draft.starts[last], "", "GUARD")
     text = _remaining(draft, node, body, end) if body else "pass"
@@ -47,36 +49,28 @@ def _remaining(draft: Draft, node: ast.If, body: list[ast.stmt], end: int) -> st
     return _dedented(draft, node, body)
 
 
-def _is_alone(tree: ast.Module, node: ast.stmt) -> bool:
-    """Whether it is the only statement of its block."""
-    for parent in ast.walk(tree):
-        for block in ("body", "orelse", "finalbody"):
-            statements = getattr(parent, block, None)
-            if isinstance(statements, list) and node in statements:
-                return len(statements) == 1
-    return False
-
-
 def _dedented(draft: Draft, node: ast.If, body: list[ast.stmt]) -> str:
     indent = draft.indent(node)
     last = body[-1].end_lineno or body[-1].lineno
     first = body[0].lineno
     if draft.indent(body[0]) == indent:  # on the line of the condition
         return draft.text[draft.range(body[0])[0] : draft.range(body[-1])[1]]
-    if any(a < last and b > first for a, b in _long_strings(draft.tree)):
+    if _cuts_a_string(draft, first, last):
         raise Refused("a string over several lines is in the way")
     while first - 1 > node.lineno and draft.lines[first - 2].lstrip()[:1] == "#":
         first -= 1  # comments ahead of the first statement
     text = "".join(draft.lines[first - 1 : last]).rstrip("\r\n")
+    if _ODD.search(text):
+        raise Refused("it has separators of lines that are none to Python")
     return textwrap.indent(textwrap.dedent(text), indent)[len(indent) :]
 
 
-def _long_strings(tree: ast.Module) -> list[tuple[int, int]]:
-    """The first and the last line of strings that go over several."""
-    return [
-        (node.lineno, node.end_lineno or node.lineno)
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.Constant, ast.JoinedStr))
-        and (node.end_lineno or node.lineno) > node.lineno
-        and isinstance(getattr(node, "value", ""), (str, bytes))
-    ]
+#: What ``textwrap`` takes for the end of a line, and Python does not.
+_ODD = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+
+
+def _cuts_a_string(draft: Draft, first: int, last: int) -> bool:
+    """Whether a string over several lines is among the lines."""
+    begins, ends = draft.long_strings
+    # nested ones, as in f-strings, begin and end within the outermost
+    return bisect_left(begins, last) > bisect_right(ends, first)

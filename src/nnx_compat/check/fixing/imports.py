@@ -32,7 +32,7 @@ def portable_imports(draft: Draft) -> Iterator[Edit]:
             continue
         start, end = draft.range(node)
         if not draft.has_comment(start, end):
-            text = text.replace("\n", "\n" + draft.indent(node))
+            text = text.replace("\n", draft.newline + draft.indent(node))
             yield Edit(start, end, escaped(text), "NC104")
 
 
@@ -91,7 +91,7 @@ def added_import(draft: Draft) -> Edit:
         "nnx_compat": "import nnx_compat" + f" as {nc}" * (nc != "nnx_compat"),
         "nnx_compat.nnx": "from nnx_compat import nnx",
     }
-    wanted = "".join(lines[module] + "\n" for module in sorted(draft.needs))
+    wanted = "".join(lines[one] + draft.newline for one in sorted(draft.needs))
     at = _place(draft)
     return Edit(at, at, escaped(wanted), "import")
 
@@ -102,6 +102,8 @@ def _place(draft: Draft) -> int:
     first = next((s for s in body if _meets_nnx(s)), None)
     if first is not None:
         return draft.starts[first.lineno - 1]
+    if draft.source.starts:  # the first line of a notebook's first cell
+        return draft.starts[1]
     ahead = [s.end_lineno or 0 for s in body if _is_docstring(s) or _is_future(s)]
     return draft.starts[max(ahead, default=0)]
 

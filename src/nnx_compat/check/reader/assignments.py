@@ -5,13 +5,22 @@ from __future__ import annotations
 import ast
 
 from .. import events, kinds
-from ..syntax import dotted, unstarred
-from ..values import Instance, Several, Value
+from ..syntax import dotted, is_attribute_of
+from ..values import (
+    ClassInfo,
+    Instance,
+    Keys,
+    Several,
+    Value,
+    element,
+    joined,
+    known,
+)
 from .annotations import annotated, read_annotation
 from .reading import Reading, statement
-from .states import changed, split_into
+from .states import changed, merged, split_into
 
-__all__ = ["assign", "is_data"]
+__all__ = ["appended", "assign", "holds_data"]
 
 
 @statement(ast.Assign)
@@ -25,9 +34,10 @@ def _assign(reading: Reading, node: ast.Assign) -> None:
 @statement(ast.AnnAssign)
 def _annotated_assign(reading: Reading, node: ast.AnnAssign) -> None:
     read_annotation(reading, node.annotation)
-    value = None if node.value is None else reading.value(node.value)
-    if value is None:
-        value = annotated(reading, node.annotation)
+    value = None if node.value is None else known(reading.value(node.value))
+    said = annotated(reading, node.annotation)
+    if value is None or (isinstance(value, Several) and element(value) is None):
+        value = said
     assign(reading, node.target, value, node.value)
 
 
@@ -77,15 +87,18 @@ def assign(
     if isinstance(target, ast.Name):
         reading.bind(target.id, value, node)
         split_into(reading, target, value)
+        merged(reading, target, node)
     elif isinstance(target, (ast.Tuple, ast.List)):
-        _unpack(reading, target, value, statement)
+        _unpack(reading, target, value)
     elif isinstance(target, ast.Starred):
-        assign(reading, target.value, None, None, statement)
+        assign(reading, target.value, None)
     elif isinstance(target, ast.Attribute):
-        _assign_attribute(reading, target, node, statement)
+        _assign_attribute(reading, target, value, node, statement)
     elif isinstance(target, ast.Subscript):
         owner = reading.value(target.value)
         reading.value(target.slice)
+        if isinstance(owner, Keys):
+            _assign_key(reading, target, owner, value)
         if isinstance(owner, Instance):
             reading.show(
                 events.Item(
@@ -100,52 +113,105 @@ def _unpack(
     reading: Reading,
     target: ast.Tuple | ast.List,
     value: Value,
-    statement: ast.Assign | None,
 ) -> None:
     many = value if isinstance(value, Several) else Several(())
+    if isinstance(value, Instance) and isinstance(value.kind, ClassInfo):
+        fields = value.kind.init_fields() if value.kind.made_of_fields else []
+        many = Several(tuple(value.kind.attribute(name)[1] for name in fields))
     starred = False
     for index, element in enumerate(target.elts):
         starred = starred or isinstance(element, ast.Starred)
         item = None if starred else many.item(index)
-        assign(reading, element, item, None, statement)
+        # no statement: what is written there is one part of what it assigns
+        assign(reading, element, item)
+
+
+def _assign_key(
+    reading: Reading, target: ast.Subscript, owner: Keys, value: Value
+) -> None:
+    """``blocks["a"] = Block()``, of a dict that a name or an attribute stands for."""
+    key = target.slice.value if isinstance(target.slice, ast.Constant) else None
+    items = dict(owner.items)
+    rest = owner.rest
+    if isinstance(key, str):
+        items[key] = value
+    else:
+        rest = known(joined(rest, value))
+    if isinstance(target.value, ast.Name):
+        reading.bind(target.value.id, Keys(tuple(items.items()), rest))
+    elif is_attribute_of(target.value, reading.scope.self_name):
+        appended(reading, target, target.value.attr, value)
+
+
+def appended(reading: Reading, node: ast.expr, name: str, added: Value) -> None:
+    """Something comes into a container that is an attribute of ``self`` already."""
+    scope = reading.scope
+    if scope.owner is None or known(added) is None:
+        return
+    now = known(scope.owner.attributes.get(name))
+    both: Value = Several((), added, "list")
+    if isinstance(now, Keys):
+        both = Keys((), added)
+    reading.learn_attribute(scope.owner, name, both)
+    if name in scope.plain_lists and holds_data(both):
+        container = scope.plain_lists.pop(name)  # once is enough
+        reading.show(
+            events.Stored(
+                node, scope.owner, name, container, True, True, both, scope.in_init
+            )
+        )  # fmt: skip
 
 
 def _assign_attribute(
     reading: Reading,
     target: ast.Attribute,
+    value: Value,
     node: ast.expr | None,
     statement: ast.Assign | None,
 ) -> None:
     owner, scope = reading.value(target.value), reading.scope
     if isinstance(owner, Instance):
-        reading.show(events.Attribute(target, owner, True, statement))
-    in_method = scope.owner and dotted(target.value) == scope.self_name
-    if scope.owner and in_method and node is not None:
-        holds = _holds_data(reading, node)
-        if isinstance(node, (ast.List, ast.ListComp)) and not holds:
-            scope.plain_lists[target.attr] = node
-        reading.show(events.Stored(target, scope.owner, target.attr, node, holds))
+        if isinstance(owner.kind, ClassInfo) and not kinds.is_variable(owner):
+            _store(reading, target, owner.kind, value, node)
+        else:
+            reading.show(events.Attribute(target, owner, True, statement))
     changed(reading, target.value)
 
 
-def _holds_data(reading: Reading, node: ast.expr) -> bool:
-    """Whether it is a plain list or dict with a Module or a Variable in it."""
-    if isinstance(node, ast.List):
-        inside: list[ast.expr] = list(node.elts)
-    elif isinstance(node, ast.ListComp):
-        inside = [node.elt]
-    elif isinstance(node, ast.Dict):
-        inside = list(node.values)
-    elif isinstance(node, ast.DictComp):
-        inside = [node.value]
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mult)):
-        return _holds_data(reading, node.left) or _holds_data(reading, node.right)
-    else:
+def _store(
+    reading: Reading,
+    target: ast.Attribute,
+    info: ClassInfo,
+    value: Value,
+    node: ast.expr | None,
+) -> None:
+    scope = reading.scope
+    reading.learn_attribute(info, target.attr, kinds.read_back(value))
+    if node is None:
+        return
+    in_method = scope.owner is info and dotted(target.value) == scope.self_name
+    holds = holds_data(value)
+    plain = isinstance(value, Keys) or (
+        isinstance(value, Several) and value.container == "list"
+    )
+    if in_method and plain and not holds:
+        scope.plain_lists[target.attr] = node
+    reading.show(
+        events.Stored(
+            target, info, target.attr, node, holds, False, value,
+            in_method and scope.in_init,
+        )
+    )  # fmt: skip
+
+
+def holds_data(value: Value, depth: int = 0) -> bool:
+    """Whether it is a plain container with a Module, a Variable or an array in it."""
+    if depth > 4:
         return False
-    return any(is_data(reading, part) for part in inside)
-
-
-def is_data(reading: Reading, node: ast.expr) -> bool:
-    """Whether an expression is certainly a Module or a Variable."""
-    value = reading.peek(unstarred(node))
-    return kinds.is_module(value) or kinds.is_variable(value)
+    if isinstance(value, Keys):
+        plain = value.plain
+    else:
+        plain = isinstance(value, Several) and value.container in ("list", "tuple")
+    if plain and isinstance(value, (Keys, Several)):
+        return any(kinds.is_data(v) or holds_data(v, depth + 1) for v in value.all())
+    return False

@@ -1,16 +1,32 @@
-"""Calls: what is called, what it does to a model, and what it gives."""
+"""Calls: what is called, with what, and what it does to a model."""
 
 from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from typing import NamedTuple
 
 from .. import events, kinds
-from ..syntax import dotted, is_attribute_of, unstarred
-from ..values import ClassInfo, Dotted, Function, Instance, Several, Value, instance
-from .assignments import is_data
+from ..syntax import dotted, is_attribute_of
+from ..values import (
+    Bound,
+    ClassInfo,
+    Dotted,
+    Instance,
+    Keys,
+    Several,
+    Value,
+    element,
+    joined,
+    known,
+)
+from .arguments import Given
+from .assignments import appended
 from .reading import Reading, expression
+from .results import result
 from .states import changed
+
+__all__: list[str] = []
 
 
 @expression(ast.Call)
@@ -20,40 +36,131 @@ def _call(reading: Reading, node: ast.Call) -> Value:
         owner = reading.peek(node.func.value)
         reading.calls[id(node.func)] = node
     called = reading.value(node.func)
-    arguments = tuple(reading.value(unstarred(a)) for a in node.args)
-    for keyword in node.keywords:
-        reading.value(keyword.value)
-    path = _path(node, called, owner)
-    if path:
-        keywords = frozenset(k.arg for k in node.keywords if k.arg is not None)
-        is_open = len(keywords) < len(node.keywords) or any(
-            isinstance(a, ast.Starred) for a in node.args
-        )
-        compat = isinstance(called, Dotted) and called.compat
+    given = _given(reading, node)
+    target = _target(reading, node, called, owner)
+    if target.path:
+        compat = _is_ours(called, target.owner)
         reading.show(
             events.Call(
-                node, path, arguments, keywords, is_open, owner, compat=compat
+                node, target.path, given.arguments, frozenset(given.keywords),
+                given.open, target.owner, given.keywords,
+                reading.program.is_meshless, compat=compat,
             )
         )  # fmt: skip
+    elif called is None:
+        _note_unknown(reading, node, owner, given)
     _note_changes(reading, node, called, owner)
-    _note_append(reading, node)
-    return _result(node, called, arguments)
+    _note_added(reading, node, owner, given)
+    return result(reading, node, called, given, owner)
 
 
-def _path(node: ast.Call, called: Value, owner: Value) -> str:
-    """What of NNX is called, ``""`` for everything else."""
+def _given(reading: Reading, node: ast.Call) -> Given:
+    """What is known of the arguments of a call."""
+    arguments: list[Value] = []
+    keywords: dict[str, Value] = {}
+    is_open = False
+    for argument in node.args:
+        if not isinstance(argument, ast.Starred):
+            arguments.append(reading.value(argument))
+            continue
+        value = reading.value(argument.value)
+        if isinstance(value, Several) and value.items and value.rest is None:
+            arguments += value.items
+        else:
+            is_open = True
+            arguments.append(element(value))
+    for keyword in node.keywords:
+        value = reading.value(keyword.value)
+        if keyword.arg is not None:
+            keywords[keyword.arg] = value
+        elif isinstance(value, Keys) and value.rest is None:
+            keywords |= dict(value.items)
+        else:
+            is_open = True
+    written = () if is_open else tuple(map(dotted, node.args))
+    return Given(tuple(arguments), keywords, is_open, written)
+
+
+def _is_ours(called: Value, owner: Value) -> bool:
+    """Whether what is called was reached through nnx_compat."""
+    if isinstance(called, (Dotted, Instance)):
+        return called.compat
+    return isinstance(owner, Instance) and owner.compat and not kinds.is_variable(owner)
+
+
+class _Target(NamedTuple):
+    """What of NNX is called, ``""`` for everything else, and the object."""
+
+    path: str = ""
+    owner: Value = None
+
+
+def _target(reading: Reading, node: ast.Call, called: Value, owner: Value) -> _Target:
     if isinstance(called, Dotted):
-        return called.path
+        return _Target(called.path)
     if isinstance(called, ClassInfo):
-        return "" if "__init__" in called.own else called.native()
+        own = called.method("__init__") or called.made_of_fields
+        return _Target("" if own else called.native())
+    if isinstance(called, Instance):
+        return _called_instance(called)
+    if isinstance(called, Bound):
+        return _Target()
     if isinstance(node.func, ast.Attribute) and isinstance(owner, Instance):
-        if owner.compat and not kinds.is_variable(owner):
-            return ""
         name = node.func.attr
-        if isinstance(owner.kind, ClassInfo) and owner.kind.attribute(name)[0]:
-            return ""
-        return kinds.member(owner, name)
-    return ""
+        if owner.compat and not kinds.is_variable(owner) and name != "update":
+            return _Target()
+        if isinstance(owner.kind, ClassInfo):
+            clear = owner.kind.complete() or name == "__init__"
+            if owner.kind.attribute(name)[0] or not clear:
+                return _Target()
+        return _Target(kinds.method(owner, name), named_here(reading, node.func, owner))
+    return _Target()
+
+
+def named_here(reading: Reading, node: ast.Attribute, owner: Instance) -> Instance:
+    """An object with how its model is written, if that is the same thing here."""
+    if not owner.written:
+        return owner
+    scope = reading.scope
+    root = owner.written.partition(".")[0]
+    mine = dotted(node.value).partition(".")[0]
+    if root == scope.self_name and mine == root:
+        return owner
+    home = scope.home(root)
+    same = home is None or home is scope.home(mine)
+    return (
+        owner if same and not scope.is_bound_again(root) else replace(owner, written="")
+    )
+
+
+def _called_instance(called: Instance) -> _Target:
+    if called.compat:
+        return _Target()
+    if isinstance(called.kind, ClassInfo) and called.kind.method("__call__"):
+        return _Target()
+    return _Target(kinds.method(called, "__call__"), called)
+
+
+# -- what is not known ----------------------------------------------------------------
+
+
+def _note_unknown(reading: Reading, node: ast.Call, owner: Value, given: Given) -> None:
+    """Something unknown is called: with gradients, or with an object of NNX."""
+    function = node.func
+    gradients = [
+        index for index, value in enumerate(given.arguments)
+        if isinstance(value, Instance) and value.gradient and not value.compat
+    ]  # fmt: skip
+    if isinstance(function, ast.Attribute):
+        if gradients and owner is None and function.attr == "update" and not given.open:
+            reading.show(events.Unknown(node, function.attr, gradients[0]))
+        return
+    handed = [*given.arguments, *given.keywords.values()]
+    telling = ("nnx.State", "nnx.Optimizer", "nnx.GraphDef")
+    if any(
+        isinstance(v, Instance) and v.kind in telling and not v.compat for v in handed
+    ):
+        reading.lose(node, "it is not known what is called with an object of NNX")
 
 
 # -- what it does -------------------------------------------------------------------
@@ -64,6 +171,8 @@ def _note_changes(
 ) -> None:
     if isinstance(called, Dotted) and called.path == "nnx.update" and node.args:
         changed(reading, node.args[0])
+    if isinstance(called, Instance) and kinds.changes_when_called(called):
+        changed(reading, node.func, ran=True)
     if isinstance(node.func, ast.Attribute) and isinstance(owner, Instance):
         # an Optimizer that holds its model takes the gradients alone, and which model
         # that changes is not written there
@@ -74,52 +183,24 @@ def _note_changes(
             changed(reading, node.func.value)
 
 
-def _note_append(reading: Reading, node: ast.Call) -> None:
-    """``self.layers.append(Module)`` onto what was a plain list."""
-    scope, function = reading.scope, node.func
-    if (
-        scope.owner is None
-        or not isinstance(function, ast.Attribute)
-        or function.attr != "append"
-        or not is_attribute_of(function.value, scope.self_name)
-        or len(node.args) != 1
+_ADDING = {"append": 0, "add": 0, "insert": 1, "extend": 0}
+
+
+def _note_added(reading: Reading, node: ast.Call, owner: Value, given: Given) -> None:
+    """``layers.append(Block())``, onto what is a plain list."""
+    function = node.func
+    if not isinstance(function, ast.Attribute) or function.attr not in _ADDING:
+        return
+    place = _ADDING[function.attr]
+    if len(given.arguments) != place + 1 or not isinstance(
+        owner, (Several, type(None))
     ):
         return
-    name = function.value.attr
-    if name in scope.plain_lists and is_data(reading, node.args[0]):
-        container = scope.plain_lists.pop(name)  # once is enough
-        reading.show(events.Stored(node, scope.owner, name, container, True, True))
-
-
-# -- what it gives ------------------------------------------------------------------
-
-
-def _result(node: ast.Call, called: Value, arguments: tuple[Value, ...]) -> Value:
-    if isinstance(called, Function):
-        return called.returns
-    if isinstance(called, Dotted) and arguments:
-        first = arguments[0]
-        if called.path in ("nnx.split", "nnx.state"):
-            return _states(node, called, first)
-        if called.path == "nnx.merge":
-            return first.origin if isinstance(first, Instance) else None
-        if called.path == "nnx.clone":
-            return first
-    new = instance(called)
-    if new is not None and new.kind == "nnx.Optimizer" and node.args:
-        return replace(new, written=dotted(node.args[0]))
-    return new
-
-
-def _states(node: ast.Call, called: Dotted, origin: Value) -> Value:
-    """What ``split`` and ``state`` give: states that know their model."""
-    state = Instance(
-        "nnx.State", compat=called.compat, origin=origin,
-        written="" if called.compat else dotted(node.args[0]),
-        filtered=len(node.args) > 1,
-    )  # fmt: skip
-    if called.path == "nnx.state":
-        several = len(node.args) > 2
-        return Several((), state) if several else state
-    graphdef = Instance("nnx.GraphDef", compat=called.compat, origin=origin)
-    return Several((graphdef,), state)
+    value = given.arguments[place]
+    added = element(value) if function.attr == "extend" else value
+    target = function.value
+    if isinstance(target, ast.Name) and isinstance(owner, Several):
+        both = known(joined(element(owner), added))
+        reading.bind(target.id, Several((), both, owner.container))
+    elif is_attribute_of(target, reading.scope.self_name):
+        appended(reading, node, target.attr, added)

@@ -1,87 +1,112 @@
-"""Definitions of classes, and what their methods assign to ``self``."""
+"""Definitions of classes: bases, methods, fields."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from .. import events, kinds
-from ..syntax import (
-    FunctionNode,
-    first_argument,
-    is_attribute_of,
-    is_static,
-    unsubscripted,
-)
-from ..values import ClassInfo
-from .annotations import annotated, parameters
+from ..syntax import FunctionNode, dotted, is_none, unsubscripted
+from ..values import ClassInfo, Dotted, Made, Partial, Value
+from .annotations import annotated
 from .reading import Reading, statement
 from .scopes import Scope
 
-_Assignment = ast.Assign | ast.AnnAssign | ast.AugAssign
+__all__: list[str] = []
 
 
 @statement(ast.ClassDef)
 def _class(reading: Reading, node: ast.ClassDef) -> None:
-    for decorator in node.decorator_list:
-        reading.value(decorator)
+    decorators = [reading.value(decorator) for decorator in node.decorator_list]
     bases = tuple(reading.value(unsubscripted(base)) for base in node.bases)
     for keyword in node.keywords:
         reading.value(keyword.value)
     given = {k.arg: k.value for k in node.keywords if k.arg is not None}
     pytree = given.get("pytree")
-    info = ClassInfo(node.name, bases)
+    info = reading.program.class_info(node)
+    if bases != info.bases:
+        info.bases, reading.program.changed = bases, True
     info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
-    reading.show(events.Class(node, info, frozenset(given)))
+    info.made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
     reading.bind(node.name, info)
     outer = reading.scope
     reading.scope = Scope(outer, is_class=True, owner=info)
-    _find_attributes(reading, node, info)
+    _find_members(reading, node, info)
+    reading.show(events.Class(node, info, frozenset(given), *_constructor(info)))
     reading.block(node.body)
+    _note_fields(reading, node, info)
     reading.scope = outer
 
 
-def _find_attributes(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:
-    """What the body and the methods assign, before any method is read."""
-    for one in node.body:
+def _constructor(info: ClassInfo) -> tuple[bool, frozenset[str], frozenset[str]]:
+    """Whether it has an ``__init__`` of its own, and what that assigns, and None."""
+    unclear = False, frozenset[str](), frozenset[str]()
+    own = info.methods.get("__init__")
+    if own is None or "__call__" in info.methods:
+        return unclear
+    assigned, nones = set[str](), set[str]()
+    for node in ast.walk(own.node):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            assigned.add(node.attr)
+        elif (isinstance(node, ast.Call) and dotted(node.func) == "setattr") or (isinstance(node, ast.Attribute) and node.attr == "__init__"):
+            return unclear
+        elif isinstance(node, ast.Assign) and is_none(node.value):
+            nones |= {t.attr for t in node.targets if isinstance(t, ast.Attribute)}
+    return True, frozenset(assigned), frozenset(nones)
+
+
+def _makes_fields(value: Value) -> bool:
+    """Whether a decorator, or a base, makes the constructor of the fields."""
+    if isinstance(value, Partial):
+        value = value.inner
+    path = value.path if isinstance(value, (Dotted, Made)) else ""
+    if isinstance(value, ClassInfo):
+        return value.made_of_fields
+    return path in _OF_FIELDS
+
+
+_OF_FIELDS = (
+    "dataclasses.dataclass", "nnx.dataclass", "flax.struct.dataclass",
+    "flax.struct.PyTreeNode", "typing.NamedTuple", "chex.dataclass", "attrs.define",
+)  # fmt: skip
+
+
+def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:
+    """What the body defines, before any of it is read."""
+    fields = []
+    for one in _statements(node.body):
         if isinstance(one, FunctionNode):
             info.own.add(one.name)
-            _find_assigned_to_self(reading, one, info)
+            if one.name not in info.methods or one in node.body:
+                info.methods[one.name] = reading.program.function(one, reading.unit)
         elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
-            value = annotated(reading, one.annotation)
-            info.attributes[one.target.id] = kinds.read_back(value)
+            fields.append(one.target.id)
+            info.own.add(one.target.id)
+            value = kinds.read_back(annotated(reading, one.annotation))
+            reading.learn_known(info.attributes, one.target.id, value)
         elif isinstance(one, ast.Assign):
             info.own |= {t.id for t in one.targets if isinstance(t, ast.Name)}
+        elif isinstance(one, ast.ClassDef):
+            info.own.add(one.name)
+    info.fields = fields
 
 
-def _find_assigned_to_self(
-    reading: Reading, method: FunctionNode, info: ClassInfo
-) -> None:
-    first = first_argument(method.args)
-    if not first or is_static(method):
-        return
-    outer = reading.scope
-    reading.scope = Scope(outer, values=parameters(reading, method.args))
-    reading.scope.values.pop(first, None)
-    for inner in ast.walk(method):
-        if not isinstance(inner, _Assignment):
-            continue
-        targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
+def _note_fields(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:
+    """What the body assigns to its names, once it has been read."""
+    for one in node.body:
+        targets = one.targets if isinstance(one, ast.Assign) else []
         for target in targets:
-            if is_attribute_of(target, first):
-                _note_attribute(reading, info, target.attr, inner)
-    reading.scope = outer
+            if isinstance(target, ast.Name):
+                value = reading.scope.values.get(target.id)
+                reading.learn_known(info.attributes, target.id, value)
 
 
-def _note_attribute(
-    reading: Reading, info: ClassInfo, name: str, node: _Assignment
-) -> None:
-    if isinstance(node, ast.AugAssign):
-        return  # it stays what it is, or is no Variable
-    if node.value is not None:
-        value = reading.peek(node.value)
-    elif isinstance(node, ast.AnnAssign):
-        value = annotated(reading, node.annotation)
-    value = kinds.read_back(value)
-    if name in info.attributes and info.attributes[name] != value:
-        value = None
-    info.attributes[name] = value
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a body, those under conditions too."""
+    for one in body:
+        yield one
+        if isinstance(one, ast.If):
+            yield from _statements([*one.body, *one.orelse])
+        elif isinstance(one, ast.Try):
+            handled = [s for handler in one.handlers for s in handler.body]
+            yield from _statements([*one.body, *one.orelse, *handled])

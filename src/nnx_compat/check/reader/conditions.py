@@ -65,20 +65,26 @@ class Evaluation:
         version: of Flax.
         infer: what is known of an expression.
         define: the expression last assigned to a name on a release.
+        elsewhere: for a name that comes from another file, an evaluation in that one.
 
     Attributes:
         is_about_releases: whether the answer depends on the release.
+        name: what a name is called in the file that this is an evaluation in.
     """
+
+    name = ""
 
     def __init__(
         self,
         version: str,
         infer: Callable[[ast.expr], Value],
         define: Callable[[str, str], ast.expr | None],
+        elsewhere: Callable[[str], Evaluation | None] = lambda name: None,
     ) -> None:
         self.version = version
         self.infer = infer
         self.define = define
+        self.elsewhere = elsewhere
         self.bound: dict[str, Known] = {}
         self.depth = 0
         self.is_about_releases = False
@@ -113,28 +119,36 @@ class Evaluation:
         if node.id in self.bound:
             return self.bound[node.id]
         found = self.infer(node)
-        if found is not None:
+        if isinstance(found, Dotted):
             return self._known(found)
         defined = self.define(node.id, self.version)
-        if defined is None or defined is node:
-            raise Unknown
-        return self.value(defined)
+        if defined is not None and defined is not node:
+            return self.value(defined)
+        return self._from_elsewhere(node.id)
 
-    def _known(self, found: Value) -> Known:
-        if isinstance(found, Dotted):
-            if found.path in ("flax.__version__", "flax.version.__version__"):
-                self.is_about_releases = True
-                return self.version
-            if found.path == "typing.TYPE_CHECKING":
-                return False
-            if kinds.exists(found, self.version):
-                self.is_about_releases = True
-                return _PRESENT
+    def _from_elsewhere(self, name: str) -> Known:
+        other = self.elsewhere(name)
+        if other is None:
+            raise Unknown
+        other.depth = self.depth + 1
+        found = other.value(ast.Name(other.name or name, ast.Load()))
+        self.is_about_releases = self.is_about_releases or other.is_about_releases
+        return found
+
+    def _known(self, found: Dotted) -> Known:
+        if found.path in ("flax.__version__", "flax.version.__version__"):
+            self.is_about_releases = True
+            return self.version
+        if found.path == "typing.TYPE_CHECKING":
+            return False
+        if kinds.exists(found, self.version):
+            self.is_about_releases = True
+            return _PRESENT
         raise Unknown
 
     def _Attribute(self, node: ast.Attribute) -> Known:
         found = self.infer(node)
-        if found is not None:
+        if isinstance(found, Dotted):
             return self._known(found)
         if node.attr == "parameters" and isinstance(node.value, ast.Call):
             return self._signature(node.value)
@@ -168,7 +182,7 @@ class Evaluation:
         if isinstance(called, Dotted):
             return self._called(called.path, node)
         if isinstance(called, Function):
-            return self._returned(called)
+            return self._returned(called, node)
         if isinstance(function, ast.Name):
             return self._builtin(function.id, node)
         raise Unknown
@@ -187,11 +201,22 @@ class Evaluation:
                 return _PRESENT if there else None
         raise Unknown
 
-    def _returned(self, function: Function) -> Known:
+    def _returned(self, function: Function, call: ast.Call) -> Known:
+        """Of a function of one ``return``; one of another file is evaluated there."""
+        if isinstance(function.node, ast.Lambda):
+            return self.value(function.node.body)
         body = [s for s in function.node.body if not isinstance(s, ast.Expr)]
-        if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value:
+        if len(body) != 1 or not isinstance(body[0], ast.Return) or not body[0].value:
+            raise Unknown
+        there = (
+            self.elsewhere(call.func.id) if isinstance(call.func, ast.Name) else None
+        )
+        if there is None:
             return self.value(body[0].value)
-        raise Unknown
+        there.depth = self.depth + 1
+        found = there.value(body[0].value)
+        self.is_about_releases = self.is_about_releases or there.is_about_releases
+        return found
 
     def _builtin(self, name: str, node: ast.Call) -> Known:
         if name in ("hasattr", "getattr"):

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from .. import events, kinds, masks
 from ..modules import module_path, through_nnx_compat
+from ..program import Unit
 from ..syntax import unstarred
-from ..values import ClassInfo, Dotted, Instance, Several, Value, element
+from ..values import (
+    NOTHING,
+    Bound,
+    ClassInfo,
+    Container,
+    Dotted,
+    Function,
+    Instance,
+    Keys,
+    Local,
+    Several,
+    Transformed,
+    Value,
+    element,
+    joined,
+    known,
+)
 from .assignments import assign
 from .guards import true_on
 from .reading import Reading, expression
@@ -21,14 +39,17 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 
 
 @expression(ast.Constant)
-def _constant(reading: Reading, node: ast.Constant) -> None:
-    return None
+def _constant(reading: Reading, node: ast.Constant) -> Value:
+    return NOTHING if node.value is None else None
 
 
 @expression(ast.Name)
 def _name(reading: Reading, node: ast.Name) -> Value:
     value = reading.scope.lookup(node.id)
     used(reading, node, value)
+    if isinstance(value, Dotted) and value.star:
+        reading.show(events.Name(node, value.path, by_name=True, compat=value.compat))
+        return replace(value, star=False)
     return value
 
 
@@ -49,7 +70,51 @@ def _attribute(reading: Reading, node: ast.Attribute) -> Value:
         return _attribute_of_path(reading, node, owner)
     if isinstance(owner, Instance):
         return _attribute_of_instance(reading, node, owner)
+    if isinstance(owner, Local):
+        return exported(reading, owner.unit, node.attr)
+    if isinstance(owner, ClassInfo):
+        return owner.attribute(node.attr)[1]
+    if isinstance(owner, Transformed):
+        reading.show(events.OfTransformed(node, owner, compat=owner.compat))
+    elif owner is None:
+        _lose(reading, node)
     return None
+
+
+def exported(reading: Reading, unit: Unit, name: str) -> Value:
+    """What a name of another file of the program stands for."""
+    if name in unit.exports:
+        return unit.exports[name]
+    inside = reading.program.submodule(unit, ".", name) if unit.is_package else None
+    return None if inside is None else Local(inside)
+
+
+#: Members that NNX has and little else: what they are read from is likely of NNX.
+_TELLING = frozenset(
+    ("value", "raw_value", "get_value", "set_value", "get_metadata", "set_metadata",
+     "flat_state", "to_pure_dict", "replace_by_pure_dict", "update", "fork",
+     "iter_modules", "is_initializing", "copy_from", "copy_from_state")
+)  # fmt: skip
+
+
+def _lose(reading: Reading, node: ast.Attribute) -> None:
+    """Note a member that may be one of NNX's, of something that is not known."""
+    if node.attr not in _TELLING:
+        return
+    call = reading.calls.get(id(node))
+    if node.attr == "update" and not (call and _is_update(call)):
+        return
+    reading.lose(node, f"what `.{node.attr}` is read from is not known")
+
+
+def _is_update(call: ast.Call) -> bool:
+    """Whether ``x.update(...)`` can be that of an Optimizer: no dict's and no set's."""
+    plain = (ast.Dict, ast.DictComp, ast.Set, ast.SetComp, ast.List, ast.Constant)
+    return (
+        len(call.args) in (1, 2)
+        and not call.keywords
+        and not isinstance(call.args[0], (*plain, ast.GeneratorExp, ast.Starred))
+    )
 
 
 def _attribute_of_path(reading: Reading, node: ast.Attribute, owner: Dotted) -> Dotted:
@@ -65,6 +130,8 @@ def _attribute_of_path(reading: Reading, node: ast.Attribute, owner: Dotted) -> 
     public = owner.path == "nnx" and not node.attr.startswith("_")
     if public or (owner.path.startswith("nnx.") and masks.name(path)):
         reading.show(events.Name(node, path))
+    elif owner.path.partition(".")[0] == "flax":
+        reading.show(events.Outside(node, path))
     return Dotted(path)
 
 
@@ -74,13 +141,35 @@ def _attribute_of_instance(
     if isinstance(owner.kind, ClassInfo):
         has, value = owner.kind.attribute(node.attr)
         if has:
-            return value
+            return _of_own_class(reading, node, owner, value)
+        if not owner.kind.complete() and not kinds.is_variable(owner):
+            return None  # a base that is not known may have it
     call = reading.calls.get(id(node))
     reading.show(events.Attribute(node, owner, called=call))
-    is_layer = isinstance(owner.kind, str) and owner.kind != "nnx.Module"
-    if is_layer and node.attr in _PARAMETERS and kinds.is_module(owner):
-        return Instance("nnx.Param", attribute=True)
+    if owner.kind == "nnx.Rngs" and not kinds.member(owner, node.attr):
+        return Instance("nnx.RngStream", compat=owner.compat)
+    if node.attr in _PARAMETERS and _is_layer(owner):
+        kind = "nnx.BatchStat" if node.attr in ("mean", "var") else "nnx.Param"
+        return Instance(kind, attribute=True, compat=owner.compat)
+    if owner.kind == "nnx.Optimizer" and node.attr == "step":
+        return Instance("nnx.Variable", attribute=True, compat=owner.compat)
     return None
+
+
+def _of_own_class(
+    reading: Reading, node: ast.Attribute, owner: Instance, value: Value
+) -> Value:
+    """An attribute that a class of the project defines."""
+    if isinstance(value, Function):
+        if kinds.is_property(value):
+            return value.returns
+        return Bound(value, owner)
+    return value
+
+
+def _is_layer(owner: Instance) -> bool:
+    path = kinds.of(owner)[0] if kinds.of(owner) else ""
+    return path not in ("", "nnx.Module", "nnx.Optimizer") and kinds.is_module(owner)
 
 
 @expression(ast.Subscript)
@@ -89,10 +178,22 @@ def _item(reading: Reading, node: ast.Subscript) -> Value:
     reading.value(node.slice)
     if isinstance(owner, Instance) and kinds.is_variable(owner):
         reading.show(events.Item(node, owner, node.slice))
-    if isinstance(owner, Several) and isinstance(node.slice, ast.Constant):
-        index = node.slice.value
-        return owner.item(index) if isinstance(index, int) and index >= 0 else None
-    return owner if isinstance(owner, Dotted) else None  # Variable[Array]
+    key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+    if isinstance(owner, Several):
+        if isinstance(node.slice, ast.Slice):
+            return Several((), element(owner), owner.container)
+        plain = isinstance(key, int) and key >= 0
+        return owner.item(key) if plain else element(owner)  # type: ignore[arg-type]
+    if isinstance(owner, Keys):
+        return owner.get(key) if isinstance(key, str) else known(owner.rest)
+    if isinstance(owner, Instance) and isinstance(owner.kind, ClassInfo):
+        return result_of(reading, owner.kind.method("__getitem__"))
+    return owner if isinstance(owner, (Dotted, ClassInfo)) else None  # Variable[Array]
+
+
+def result_of(reading: Reading, function: Function | None) -> Value:
+    """What a method gives that is called by an operator."""
+    return None if function is None else function.returns
 
 
 # -- several values -----------------------------------------------------------------
@@ -101,31 +202,80 @@ def _item(reading: Reading, node: ast.Subscript) -> Value:
 @expression(ast.Tuple)
 def _tuple(reading: Reading, node: ast.Tuple) -> Value:
     values = tuple(reading.value(unstarred(part)) for part in node.elts)
-    starred = any(isinstance(part, ast.Starred) for part in node.elts)
-    return None if starred else Several(values)
+    if any(isinstance(part, ast.Starred) for part in node.elts):
+        return Several((), _starred(node.elts, values), "tuple")
+    return Several(values, None, "tuple")
 
 
-@expression(ast.List)
-def _list(reading: Reading, node: ast.List) -> Several:
-    values = [reading.value(unstarred(part)) for part in node.elts]
-    same = bool(values) and all(v == values[0] for v in values)
-    return Several((), values[0] if same else None)
+@expression(ast.List, ast.Set)
+def _list(reading: Reading, node: ast.List | ast.Set) -> Several:
+    values = tuple(reading.value(unstarred(part)) for part in node.elts)
+    container: Container = "list" if isinstance(node, ast.List) else "set"
+    return Several((), _starred(node.elts, values), container)
+
+
+def _starred(nodes: list[ast.expr], values: tuple[Value, ...]) -> Value:
+    """What is among some values, those with a star being several themselves."""
+    found: Value = None
+    for node, value in zip(nodes, values, strict=True):
+        one = element(value) if isinstance(node, ast.Starred) else value
+        found = joined(found, one)
+    return known(found)
+
+
+@expression(ast.Dict)
+def _dict(reading: Reading, node: ast.Dict) -> Keys:
+    items: dict[str, Value] = {}
+    rest: Value = None
+    for key, value_node in zip(node.keys, node.values, strict=True):
+        value = reading.value(value_node)
+        if key is None:
+            if isinstance(value, Keys):
+                items.update(value.items)
+                rest = joined(rest, value.rest)
+            continue
+        reading.value(key)
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            items[key.value] = value
+        else:
+            rest = joined(rest, value)
+    return Keys(tuple(items.items()), known(rest))
+
+
+@expression(ast.BinOp)
+def _operation(reading: Reading, node: ast.BinOp) -> Value:
+    """``[Block()] * n`` and ``[a] + [b]`` are lists, arithmetic on arrays an array."""
+    left, right = reading.value(node.left), reading.value(node.right)
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, Several) and one.container in ("list", "tuple"):
+            if isinstance(node.op, ast.Mult):
+                return Several((), element(one), one.container)
+            if isinstance(node.op, ast.Add) and isinstance(other, Several):
+                both = joined(element(one), element(other))
+                return Several((), known(both), one.container)
+        if kinds.is_array(one) or (isinstance(one, Instance) and one.gradient):
+            return one
+    return None
 
 
 @expression(ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-def _comprehension(reading: Reading, node: _Comprehension) -> Several:
+def _comprehension(reading: Reading, node: _Comprehension) -> Value:
     outer, before = reading.scope, reading.mask
-    reading.scope = Scope(outer, owner=outer.owner, self_name=outer.self_name)
+    reading.scope = Scope(
+        outer, owner=outer.owner, self_name=outer.self_name, function=outer.function
+    )
     for generator in node.generators:
         assign(reading, generator.target, element(reading.value(generator.iter)))
         for test in generator.ifs:
             reading.value(test)
             reading.mask &= true_on(reading, test)[0]
+    container: Container = "list" if isinstance(node, ast.ListComp) else ""
     if isinstance(node, ast.DictComp):
         reading.value(node.key)
-        reading.value(node.value)
-        one = None
+        one = reading.value(node.value)
     else:
         one = reading.value(node.elt)
     reading.mask, reading.scope = before, outer
-    return Several((), one)
+    if isinstance(node, ast.DictComp):
+        return Keys((), known(one))
+    return Several((), known(one), container)

@@ -22,27 +22,27 @@ def _try(reading: Reading, node: ast.Try) -> None:
         if not raises_again(handler.body):
             caught |= _exceptions(handler.type)
     attempt = Attempt(frozenset(caught))
-    scope = reading.scope
-    before, values = reading.mask, dict(scope.values)
+    scope, before = reading.scope, reading.mask
+    scope.begin()
     reading.attempts.append(attempt)
     reading.block(node.body)
     reading.attempts.pop()
     reading.block(node.orelse)
-    tried, went_on = scope.values, not ends(node.body)
+    tried, went_on = scope.end(), not ends(node.body)
     mask = reading.mask if went_on else 0
     for handler in node.handlers:
         # without a failure that is known, a handler may run anywhere
         reading.mask = before & (attempt.failed or releases.ALL)
-        scope.values = dict(values)
+        scope.begin()
         if handler.name:
             reading.bind(handler.name, None)
         reading.block(handler.body)
+        caught_then = scope.end()
         if not ends(handler.body):
             mask |= reading.mask
-            if went_on:
-                scope.join(tried)
-            tried, went_on = scope.values, True
-    scope.values = tried
+            tried = scope.joined(tried, caught_then) if went_on else caught_then
+            went_on = True
+    scope.take(tried)
     reading.mask = mask & before
     reading.block(node.finalbody)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 
 from .. import releases
-from ..values import Dotted
+from ..values import Dotted, Value, known
 from .conditions import Evaluation, Unknown
 from .reading import Guard, Reading
+from .scopes import Scope
 
 __all__ = ["not_skipped", "true_on"]
 
@@ -42,7 +43,7 @@ def _evaluated(reading: Reading, test: ast.expr) -> tuple[int, int, bool]:
     is_about_releases = False
     # the two ends first: a condition that tells neither apart tells nothing
     for index in (len(versions) - 1, *range(len(versions) - 1)):
-        evaluation = Evaluation(versions[index], reading.peek, reading.scope.definition)
+        evaluation = _evaluation(reading, reading.scope, versions[index])
         try:
             holds = bool(evaluation.value(test))
         except Unknown:
@@ -54,6 +55,28 @@ def _evaluated(reading: Reading, test: ast.expr) -> tuple[int, int, bool]:
             false |= (not holds) << index
             is_about_releases = is_about_releases or evaluation.is_about_releases
     return true | unknown, false | unknown, is_about_releases
+
+
+def _evaluation(reading: Reading, scope: Scope, version: str) -> Evaluation:
+    """Evaluate in a scope of a file, and in other files what comes from them."""
+
+    def infer(node: ast.expr) -> Value:
+        before, reading.scope = reading.scope, scope
+        try:
+            return known(reading.peek(node))
+        finally:
+            reading.scope = before
+
+    def elsewhere(name: str) -> Evaluation | None:
+        origin = scope.origin(name)
+        if origin is None or origin[0].reading is None:
+            return None
+        other = origin[0].reading
+        found = _evaluation(other, other.outermost, version)
+        found.name = origin[1]
+        return found
+
+    return Evaluation(version, infer, scope.definition, elsewhere)
 
 
 def not_skipped(reading: Reading, decorator: ast.expr) -> int:

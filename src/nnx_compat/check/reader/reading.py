@@ -10,14 +10,15 @@ import ast
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from .. import events, releases
 from ..findings import Finding, Problem
+from ..program import Program, Unit
 from ..rules import shown
 from ..syntax import FunctionNode, Located, has_lazy_annotations
-from ..values import Value
+from ..values import ClassInfo, Function, Instance, Value, joined, known
 from .scopes import Scope
 
 __all__ = ["Attempt", "Deferred", "Guard", "Reading", "expression", "statement"]
@@ -79,6 +80,7 @@ _ANCESTORS = {
     error: frozenset({error, *more, "Exception", "BaseException"})
     for error, more in {
         "AttributeError": (),
+        "NameError": (),
         "ImportError": ("ModuleNotFoundError",),
         "TypeError": (),
         "ValueError": (),
@@ -100,12 +102,13 @@ class Reading:
     """A file that is being read.
 
     Args:
-        path: of the file, for the findings.
-        tree: its syntax tree.
+        unit: the file.
+        program: what it is part of.
 
     Attributes:
         mask: the releases on which the current line is reached, as bits.
         scope: the innermost one.
+        outermost: that of the module.
         attempts: the ``try`` statements around the line, innermost last.
         findings: what the rules said.
         guards: what tells releases apart.
@@ -113,12 +116,15 @@ class Reading:
         nested: how many conditions are being evaluated, one for another.
         calls: the calls of attributes that are being read, by the attribute.
         deferred: the functions whose bodies are still to be read.
+        met: the places where code meets NNX.
+        lost: those of them that could not be followed, and why.
     """
 
-    def __init__(self, path: str, tree: ast.Module) -> None:
-        self.path = path
+    def __init__(self, unit: Unit, program: Program) -> None:
+        self.unit, self.program = unit, program
+        self.path = unit.source.path
         self.mask = releases.ALL
-        self.scope = Scope()
+        self.scope = self.outermost = Scope()
         self.attempts: list[Attempt] = []
         self.findings: list[Finding] = []
         self.guards: list[Guard] = []
@@ -126,7 +132,9 @@ class Reading:
         self.nested = 0
         self.calls: dict[int, ast.Call] = {}
         self.deferred: deque[Deferred] = deque()
-        self.lazy_annotations = has_lazy_annotations(tree)
+        self.met: set[tuple[int, int]] = set()
+        self.lost: dict[tuple[int, int], str] = {}
+        self.lazy_annotations = has_lazy_annotations(unit.tree)
 
     # -- reading ------------------------------------------------------------------
 
@@ -165,7 +173,7 @@ class Reading:
         """Note what a name stands for, and the expression that says so."""
         if self.quiet:
             return
-        self.scope.values[name] = value
+        self.scope.set(name, value)
         if node is not None:
             known = self.scope.definitions.setdefault(name, [])
             known.append((self.mask, node))
@@ -180,11 +188,46 @@ class Reading:
         finally:
             self.mask = before
 
+    # -- learning -----------------------------------------------------------------
+
+    def learn(self, so_far: dict[str, Value], name: str, value: Value) -> None:
+        """Join what a place says of something into what all say of it."""
+        if self.quiet or not self.mask:
+            return
+        before = so_far.get(name)
+        after = joined(before, value)
+        if name not in so_far or after != before:
+            so_far[name] = after
+            self.program.changed = True
+
+    def learn_known(self, so_far: dict[str, Value], name: str, value: Value) -> None:
+        """Join what is known of something; what is not known says nothing."""
+        if known(value) is not None:
+            self.learn(so_far, name, value)
+
+    def learn_return(self, function: Function, value: Value) -> None:
+        """Join what a ``return`` gives into what the function returns."""
+        after = joined(function.returned, value)
+        if not self.quiet and after != function.returned:
+            function.returned = after
+            self.program.changed = True
+
+    def learn_attribute(self, info: ClassInfo, name: str, value: Value) -> None:
+        """Join what is assigned to an attribute into what instances have there."""
+        own = self.scope.self_name
+        if isinstance(value, Instance) and not value.written.startswith(f"{own}."):
+            value = replace(value, written="")  # a name of the method alone
+        self.learn(info.attributes, name, value)
+
     # -- telling ------------------------------------------------------------------
 
     def show(self, event: events.Event) -> None:
         """Show an event to the rules, and note what they say."""
-        if self.quiet or not self.mask:
+        if self.quiet:
+            return
+        if not isinstance(event, events.UNCOUNTED):
+            self.met.add((event.node.lineno, event.node.col_offset))
+        if not self.mask:
             return
         for rule in shown(type(event)):
             if event.compat and not rule.compat:
@@ -192,6 +235,11 @@ class Reading:
             problem = rule.find(event)
             if problem is not None:
                 self._note(rule.code, problem.node or event.node, problem)
+
+    def lose(self, node: Located, why: str) -> None:
+        """Note a place that may meet NNX, where it is not known what is met."""
+        if not self.quiet and self.mask:
+            self.lost.setdefault((node.lineno, node.col_offset), why)
 
     def _note(self, code: str, node: Located, problem: Problem) -> None:
         excluded, warns = problem.excluded & self.mask, problem.warns & self.mask
@@ -209,6 +257,6 @@ class Reading:
                 certain=problem.certain, instead=problem.instead, warns=warns,
                 end_line=node.end_lineno or node.lineno,
                 end_column=(node.end_col_offset or node.col_offset) + 1,
-                rewrite=problem.rewrite, error=problem.error,
+                rewrite=problem.rewrite, fallback=problem.fallback, error=problem.error,
             )
         )  # fmt: skip

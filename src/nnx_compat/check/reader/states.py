@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from typing import Literal
 
-from ..events import Step
-from ..values import Instance, Value
+from .. import kinds
+from ..events import Kind, Step
+from ..values import Dotted, Instance, Value
 from .reading import Reading
 
-__all__ = ["changed", "split_into", "used"]
+__all__ = ["changed", "merged", "split_into", "used"]
 
 
 def split_into(reading: Reading, target: ast.Name, value: Value) -> None:
@@ -19,18 +19,33 @@ def split_into(reading: Reading, target: ast.Name, value: Value) -> None:
 
 
 def used(reading: Reading, node: ast.Name, value: Value) -> None:
-    """Note that a name is read, if it is of a state."""
-    if _model_of(value):
+    """Note that a name is read, if it is of a state or of a Module."""
+    if _model_of(value) or kinds.is_module(value):
         _note(reading, "use", node.id, node)
 
 
-def changed(reading: Reading, node: ast.expr) -> None:
-    """Note that what is written there has been changed in place."""
+def merged(reading: Reading, target: ast.Name, node: ast.expr | None) -> None:
+    """Note that a name is bound to what was merged from a state."""
+    if isinstance(node, ast.Call) and len(node.args) == 2:
+        called = reading.peek(node.func)
+        state = node.args[1]
+        if (
+            isinstance(called, Dotted)
+            and called.path == "nnx.merge"
+            and not called.compat
+            and not node.keywords
+            and isinstance(state, ast.Name)
+        ):
+            _note(reading, "merge", target.id, target, state.id)
+
+
+def changed(reading: Reading, node: ast.expr, *, ran: bool = False) -> None:
+    """Note that what is written there has been changed in place, or by running it."""
     root = node
     while isinstance(root, (ast.Attribute, ast.Subscript)):
         root = root.value
     if isinstance(root, ast.Name):
-        _note(reading, "change", root.id, node)
+        _note(reading, "run" if ran else "change", root.id, node)
 
 
 def _model_of(value: Value) -> str:
@@ -41,7 +56,7 @@ def _model_of(value: Value) -> str:
 
 def _note(
     reading: Reading,
-    kind: Literal["split", "bind", "change", "use"],
+    kind: Kind,
     name: str,
     node: ast.expr,
     written: str = "",

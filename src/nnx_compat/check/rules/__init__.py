@@ -50,30 +50,50 @@ class Rule(Generic[_Event]):
 
 def _listed() -> tuple[Rule[Any], ...]:
     from . import (
+        argument_counts,
         arguments,
         array_attributes,
         deprecated,
+        loops,
+        lora,
+        lowered,
+        mapped_streams,
         members,
+        merged_copies,
+        missing_streams,
         modules,
         names,
         optimizers,
+        outside,
+        own_constructors,
         plain_lists,
+        pytrees,
+        raw_arrays,
         refusals,
         scan_axes,
         set_attributes,
+        sharding,
         stale_states,
         states_with_rngs,
+        stream_paths,
+        swallowed,
+        unknown_optimizers,
         variable_items,
         variable_states,
     )
 
     found: list[Rule[Any]] = [
         names.RULE, arguments.RULE, members.RULE, modules.RULE, array_attributes.RULE,
+        outside.RULE, lowered.RULE, own_constructors.RULE, argument_counts.RULE,
         variable_states.RULE, optimizers.UPDATE, optimizers.NEW,
-        plain_lists.RULE, plain_lists.PYTREE, variable_items.WRITTEN,
+        unknown_optimizers.UPDATE, unknown_optimizers.MASKED,
+        plain_lists.RULE, plain_lists.PYTREE, raw_arrays.RULE, variable_items.WRITTEN,
         variable_items.IN_PLACE, variable_items.READ, variable_items.REPLACED,
-        set_attributes.RULE, scan_axes.RULE, stale_states.RULE, states_with_rngs.RULE,
-        refusals.RULE, deprecated.RULE, deprecated.METHODS,
+        set_attributes.RULE, scan_axes.RULE, mapped_streams.RULE, mapped_streams.SAME,
+        missing_streams.RULE, loops.RULE, sharding.RULE, sharding.READ, pytrees.RULE,
+        pytrees.TREE, stale_states.RULE, states_with_rngs.RULE, merged_copies.RULE,
+        swallowed.RULE, lora.RULE, stream_paths.RULE, refusals.RULE, deprecated.RULE,
+        deprecated.METHODS,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 

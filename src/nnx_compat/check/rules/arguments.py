@@ -15,7 +15,7 @@ def find(event: events.Call) -> Problem | None:
     """A keyword that the callable does not take on every release that has it."""
     row = masks.name(event.path)
     if row is None or not row.parameters:
-        return None
+        return _of_method(event)
     there = masks.native(event.path) if event.compat else masks.on(event.path)
     missing = {}
     given = event.keywords
@@ -42,6 +42,25 @@ def find(event: events.Call) -> Problem | None:
         instead=INSTEAD.get((event.path, keyword), ""),
         rewrite=_rewrite(event, keyword),
     )
+
+
+def _of_method(event: events.Call) -> Problem | None:
+    """The same, of an instance that is called, or of a method of a metric."""
+    call = facts.call(event.path)
+    if call is None or not call.named:
+        return None
+    there = releases.of(call.intervals)
+    for keyword in sorted(event.keywords):
+        taken = releases.of(call.swallows) | releases.of(call.named.get(keyword, ()))
+        if there & ~taken and (taken or masks.name(event.path.rpartition(".")[0])):
+            called = event.path.removesuffix(".__call__").removeprefix("nnx.")
+            return Problem(
+                f"calling a `{called}` with `{keyword}=` is taken on flax "
+                f"{releases.spelled(taken)}",
+                there & ~taken,
+                error="TypeError",
+            )
+    return None
 
 
 def _rewrite(event: events.Call, keyword: str) -> Rewrite | None:

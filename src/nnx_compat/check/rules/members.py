@@ -19,8 +19,9 @@ INSTEAD = {
     "split": "nnx_compat.split(node)",
     "iter_modules": "nnx_compat.iter_modules(node)",
 }
-#: Attributes that instances have although their class shows none on those releases.
-_FIELDS = frozenset({"value", "type", "raw_value", "key", "count", "tag", "model"})
+#: Attributes that instances have although no class shows them, and none can be made
+#: that has them without data.
+_FIELDS = frozenset({"value", "type", "raw_value", "key", "count", "tag"})
 
 
 def find(event: events.Attribute) -> Problem | None:
@@ -31,7 +32,7 @@ def find(event: events.Attribute) -> Problem | None:
     path = kinds.member(owner, attribute)
     if not path or attribute in kinds.ARRAY:
         return None
-    there = masks.on(path)
+    there = masks.member(path)
     kind_there = masks.on(kinds.of(owner)[0])
     if attribute in _FIELDS:
         there = releases.ALL

@@ -10,7 +10,8 @@ import ast
 
 from .. import events, masks, releases
 from ..findings import Problem
-from ..rewrites import Rewrite
+from ..rewrites import Rewrite, positional
+from ..syntax import dotted
 from ..values import Instance
 from . import Rule
 
@@ -24,8 +25,11 @@ def find_update(event: events.Call) -> Problem | None:
     model_first = masks.named(_UPDATE, "model")
     grads_only = masks.on(_CLASS) & ~model_first
     given = event.given("grads", "model")
+    if given == 2 and event.compat:
+        return None  # ours takes it everywhere
     if given == 1:
         where, excluded, form = grads_only, model_first, "grads"
+        where = releases.ALL & ~model_first if event.compat else where
     elif given == 2:
         where, excluded, form = model_first, grads_only, "model, grads"
     else:
@@ -42,9 +46,12 @@ def find_update(event: events.Call) -> Problem | None:
 def _with_model(event: events.Call) -> Rewrite | None:
     """The model goes before the gradients, where it is plain which it is."""
     owner = event.owner
-    if not isinstance(owner, Instance) or not owner.written or not event.node.args:
+    call = event.node
+    if not isinstance(call, ast.Call) or not isinstance(owner, Instance):
         return None
-    return _rewrite(event.node.args[0], f"{owner.written}, {{x}}")
+    if not owner.written or not call.args:
+        return None
+    return _rewrite(call.args[0], f"{owner.written}, {{x}}")
 
 
 def find_new(event: events.Call) -> Problem | None:
@@ -54,21 +61,41 @@ def find_new(event: events.Call) -> Problem | None:
     if event.given("model", "tx") < 2:
         return None
     required = masks.named(_UPDATE, "model")
-    runs = masks.on(_CLASS) & ~required
+    # ours takes the old form where Flax does, and refuses it where Flax does
+    runs = releases.ALL & ~required if event.compat else masks.on(_CLASS) & ~required
+    node = event.node
+    if not isinstance(node, ast.Call):
+        return None  # made by functools.partial: where it is called is not written
     form = "model, tx, wrt" if len(event.arguments) > 2 else "model, tx"
     return Problem(
         f"`nnx.Optimizer({form})` runs on flax {releases.spelled(runs)}",
         required,
         error="TypeError",
         instead="nnx.Optimizer(model, tx, wrt=nnx.Param), with nnx_compat's namespace",
-        rewrite=_with_wrt(event.node),
+        rewrite=_with_wrt(node),
+        fallback=_holding(node),
     )
+
+
+def _holding(call: ast.Call) -> Rewrite | None:
+    """The class that goes on holding the model, whose update takes the gradients."""
+    if dotted(call.func).rpartition(".")[2] != "Optimizer" or len(call.args) > 3:
+        return None
+    fields, parts = positional(call)
+    if len(call.args) == 3:
+        fields = "{a0}, {a1}, wrt={a2}"
+    for index, keyword in enumerate(call.keywords):
+        parts[f"k{index}"] = keyword
+        fields += f", {{k{index}}}"
+    wrt = "" if len(call.args) == 3 else ", wrt={nnx}.Param"
+    form = f"{{nnx}}.ModelAndOptimizer({fields}{wrt})"
+    return Rewrite(call, form, form, parts, masks.on("nnx.ModelAndOptimizer"))
 
 
 def _with_wrt(call: ast.Call) -> Rewrite:
     if len(call.args) == 3:
         return _rewrite(call.args[2], "wrt={x}")
-    last = call.keywords[-1] if call.keywords else call.args[-1]
+    last: ast.expr | ast.keyword = call.keywords[-1] if call.keywords else call.args[-1]
     return _rewrite(last, "{x}, wrt={nnx}.Param")
 
 
@@ -102,6 +129,7 @@ optimizer.update(model, grads)
     ),
     event=events.Call,
     find=find_update,
+    compat=True,
 )
 
 NEW = Rule(
@@ -121,4 +149,5 @@ optimizer = nnx.Optimizer(model, optax.sgd(0.1))
     remedy="Write `wrt=nnx.Param`, and take `nnx` from nnx_compat for older releases.",
     event=events.Call,
     find=find_new,
+    compat=True,
 )

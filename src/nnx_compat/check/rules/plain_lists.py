@@ -16,6 +16,8 @@ def find(event: events.Stored) -> Problem | None:
     if not event.holds_modules or not kinds.is_module(Instance(event.owner)):
         return None
     refused = masks.behaviour("list-of-modules-is-refused")
+    if not event.in_init:
+        refused &= masks.behaviour("list-of-modules-is-refused-later")
     # what is no pytree of jax need not say what is data, and takes lists as before
     if not event.owner.pytree:
         refused &= ~masks.behaviour("module-may-be-no-pytree")
@@ -37,16 +39,27 @@ def find(event: events.Stored) -> Problem | None:
 
 
 def find_class(event: events.Class) -> Problem | None:
-    """A Module that says whether it is a pytree."""
+    """A Module that says whether it is a pytree, or with another keyword."""
     owner = event.owner
-    if "pytree" not in event.keywords or not kinds.is_module(Instance(owner)):
+    own = any("__init_subclass__" in one.own for one in owner.families())
+    if not event.keywords or own or not kinds.is_module(Instance(owner)):
         return None
-    there = masks.behaviour("module-may-be-no-pytree")
+    keyword = min(event.keywords - {"metaclass"}, default="")
+    if not keyword or not owner.complete():
+        return None
+    behaviour = _KEYWORDS.get(keyword)
     return works_on(
-        there,
-        f"`class {owner.name}({owner.native()}, pytree=)` is taken on flax",
+        masks.behaviour(behaviour) if behaviour else 0,
+        f"`class {owner.name}({owner.native()}, {keyword}=)` is taken on flax",
         error="TypeError",
     )
+
+
+#: The keywords of a Module's class, and where it takes them.
+_KEYWORDS = {
+    "pytree": "module-may-be-no-pytree",
+    "experimental_pytree": "module-takes-experimental-pytree",
+}
 
 
 PYTREE = Rule(

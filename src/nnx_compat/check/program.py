@@ -1,0 +1,208 @@
+"""The files that are checked, as one program: which imports which, and what is where.
+
+Nothing is imported. A file is found by its path, as Python would find it from the
+folder of the file that imports it, from the folders above, and from ``src`` in those.
+Files that cannot meet NNX, themselves or through what they import, are not read.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from .modules import is_of_others
+from .sources import Source, SourceError
+from .syntax import FunctionNode
+from .values import ClassInfo, Function, Value
+
+if TYPE_CHECKING:
+    from .reader.reading import Reading
+
+__all__ = ["Program", "Unit"]
+
+
+@dataclass(eq=False)
+class Unit:
+    """A file of the program.
+
+    Attributes:
+        source: the file.
+        tree: its syntax tree.
+        parts: its path without the ending, in parts.
+        imports: the files of the program that it imports.
+        exports: what its names stand for once it has been read.
+        reading: how it was read last.
+    """
+
+    source: Source
+    tree: ast.Module
+    parts: tuple[str, ...]
+    imports: list[Unit] = field(default_factory=list)
+    exports: dict[str, Value] = field(default_factory=dict)
+    reading: Reading | None = None
+
+    @property
+    def folder(self) -> tuple[str, ...]:
+        """The parts of the folder that it is in; of a package, the package."""
+        return self.parts if self.is_package else self.parts[:-1]
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it is the ``__init__`` of a package."""
+        return PurePath(self.source.path).stem == "__init__"
+
+
+_MESH = re.compile(
+    r"Mesh\(|\b(?:set|use|make|create|with)_mesh|\bwith\s[^:\n]*mesh|always_shard_variable"
+)
+
+
+class Program:
+    """All files of a check.
+
+    Args:
+        sources: the files.
+
+    Attributes:
+        units: those that can meet NNX, each after what it imports.
+        unread: those that are no Python, and why.
+        changed: whether something has become known since this was last reset.
+        is_meshless: whether nothing in it speaks of a mesh.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self.unread: dict[str, str] = {}
+        self.changed = False
+        self.functions: dict[ast.AST, Function] = {}
+        self.classes: dict[ast.ClassDef, ClassInfo] = {}
+        self._by_parts: dict[tuple[str, ...], Unit] = {}
+        self._found: dict[tuple[tuple[str, ...], str], Unit | None] = {}
+        self.units = self._wanted(list(sources))
+        # a mesh, or the setting that makes one needless, is rarely where it matters
+        self.is_meshless = not any(_MESH.search(u.source.text) for u in self.units)
+
+    def _wanted(self, sources: list[Source]) -> list[Unit]:
+        """The files that meet NNX, or import one that does, in order."""
+        speaking = any(source.speaks_of_nnx() for source in sources)
+        if not speaking:
+            return []
+        units = []
+        for source in sources:
+            try:
+                tree = source.tree()
+            except SourceError as error:
+                if source.speaks_of_nnx():
+                    self.unread[source.path] = str(error)
+                continue
+            path = PurePath(source.path)
+            parts = path.with_suffix("").parts
+            unit = Unit(source, tree, parts[:-1] if path.stem == "__init__" else parts)
+            units.append(unit)
+            self._by_parts.setdefault(unit.parts, unit)
+        for unit in units:
+            unit.imports = list(self._imports(unit))
+        meeting = _reaching(units)
+        return [unit for unit in _in_order(units) if unit in meeting]
+
+    # -- imports ------------------------------------------------------------------
+
+    def _imports(self, unit: Unit) -> Iterator[Unit]:
+        for node in ast.walk(unit.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    found = self.module(unit, alias.name)
+                    if found is not None:
+                        yield found
+            elif isinstance(node, ast.ImportFrom):
+                base = "." * node.level + (node.module or "")
+                found = self.module(unit, base)
+                if found is not None:
+                    yield found
+                for alias in node.names:
+                    inside = self.submodule(unit, base, alias.name)
+                    if inside is not None:
+                        yield inside
+
+    def module(self, unit: Unit, dotted: str) -> Unit | None:
+        """The file that an import statement names, dots ahead for a relative one."""
+        if not self._by_parts or is_of_others(dotted):
+            return None
+        key = unit.folder, dotted
+        if key not in self._found:
+            self._found[key] = self._find(unit.folder, dotted)
+        return self._found[key]
+
+    def submodule(self, unit: Unit, base: str, name: str) -> Unit | None:
+        """The file ``name`` of the package that ``base`` names."""
+        dotted = f"{base}{name}" if base.endswith(".") else f"{base}.{name}"
+        return self.module(unit, dotted)
+
+    def _find(self, folder: tuple[str, ...], dotted: str) -> Unit | None:
+        name = dotted.lstrip(".")
+        wanted = tuple(name.split(".")) if name else ()
+        level = len(dotted) - len(name)
+        if level:
+            at = folder[: len(folder) - level + 1]
+            return self._by_parts.get((*at, *wanted))
+        for depth in range(len(folder), -1, -1):
+            at = folder[:depth]
+            for roots in (at, (*at, "src")):
+                found = self._by_parts.get((*roots, *wanted))
+                if found is not None:
+                    return found
+        return None
+
+    # -- what is known of functions and classes -----------------------------------------
+
+    def function(self, node: FunctionNode | ast.Lambda, unit: Unit | None) -> Function:
+        """What is known of a function, by its definition."""
+        found = self.functions.get(node)
+        if found is None:
+            found = self.functions[node] = Function(node, unit)
+        return found
+
+    def class_info(self, node: ast.ClassDef) -> ClassInfo:
+        """What is known of a class, by its definition."""
+        found = self.classes.get(node)
+        if found is None:
+            found = self.classes[node] = ClassInfo(node.name)
+        return found
+
+
+def _reaching(units: list[Unit]) -> set[Unit]:
+    """The units that meet NNX, and all that import one of those, however far."""
+    importing: dict[Unit, list[Unit]] = {unit: [] for unit in units}
+    for unit in units:
+        for imported in unit.imports:
+            importing[imported].append(unit)
+    waiting = [unit for unit in units if unit.source.speaks_of_nnx()]
+    found = set(waiting)
+    while waiting:
+        for unit in importing[waiting.pop()]:
+            if unit not in found:
+                found.add(unit)
+                waiting.append(unit)
+    return found
+
+
+def _in_order(units: list[Unit]) -> list[Unit]:
+    """Each unit after those that it imports, but where they import each other."""
+    ordered: dict[Unit, None] = {}
+    begun = set[Unit]()
+    for start in units:
+        waiting = [(start, iter(start.imports))]
+        begun.add(start)
+        while waiting:
+            unit, rest = waiting[-1]
+            following = next((u for u in rest if u not in begun), None)
+            if following is None:
+                ordered[unit] = None
+                waiting.pop()
+            else:
+                begun.add(following)
+                waiting.append((following, iter(following.imports)))
+    return list(ordered)

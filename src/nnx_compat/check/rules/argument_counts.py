@@ -1,0 +1,96 @@
+"""NC302: too many arguments by position, or too few: ``nnx.static((1, 2))``."""
+
+from __future__ import annotations
+
+import ast
+
+from ... import facts
+from .. import events, masks, releases
+from ..findings import Problem, works_on
+from . import Rule
+
+
+def find(event: events.Call) -> Problem | None:
+    """A call that gives more arguments by position, or fewer, than a release takes."""
+    call = facts.call(event.path)
+    if call is None or event.open or not isinstance(event.node, ast.Call):
+        return None
+    if event.path in _OF_THEIR_OWN or event.path.startswith("nnx.Variable"):
+        return None
+    there = releases.of(call.intervals)
+    too_many = too_few = 0
+    given = len(event.arguments)
+    for most, where in call.most.items():
+        too_many |= releases.of(where) if given > most else 0
+    by_name = event.keywords.intersection(call.needed)
+    missing = ""
+    for name, where in call.needed.items():
+        # what went by another name goes by position: it is only known to be too few
+        if name not in by_name and given + len(by_name) < _needed(call, where):
+            too_few |= releases.of(where)
+            missing = name
+    excluded = (too_many | too_few) & there
+    if not excluded:
+        return None
+    what = f"without `{missing}`" if too_few else (
+        f"with {given} argument{'' if given == 1 else 's'} by position"
+    )  # fmt: skip
+    return works_on(
+        there & ~excluded,
+        f"`{event.path}` {what} is taken on flax",
+        error="TypeError",
+        instead=INSTEAD.get(event.path, ""),
+    ) if excluded != there or masks.name(event.path) else None  # fmt: skip
+
+
+def _needed(call: facts.Call, where: tuple[facts.Interval, ...]) -> int:
+    """How many arguments have to be given where one of them is needed."""
+    first = releases.of(where)
+    return sum(1 for other in call.needed.values() if releases.of(other) & first)
+
+
+#: What has rules of its own.
+_OF_THEIR_OWN = (
+    "nnx.Optimizer", "nnx.Optimizer.update", "nnx.VariableState", "nnx.scan", "nnx.merge",
+    "nnx.ModelAndOptimizer.update", "nnx.ModelAndOptimizer",
+)  # fmt: skip
+INSTEAD = {
+    "nnx.jit": "nnx.jit of nnx_compat's namespace, or functools.partial(nnx.jit, ...)",
+    "nnx.data": "nnx.data of nnx_compat's namespace",
+    "nnx.static": "nnx.static of nnx_compat's namespace",
+}
+
+RULE = Rule(
+    code="NC302",
+    title="a call with too many arguments, or too few",
+    why=(
+        "The callable is there and takes another number of arguments: `nnx.jit` with "
+        "options alone became a decorator later, `nnx.data()` may be a field without a "
+        "value since."
+    ),
+    before="""\
+from flax.experimental import nnx
+
+
+@nnx.jit(static_argnames="n")
+def scaled(x, n):
+    return x * n
+
+
+assert scaled(2.0, n=2) == 4.0
+""",
+    after="""\
+from nnx_compat import nnx
+
+
+@nnx.jit(static_argnames="n")
+def scaled(x, n):
+    return x * n
+
+
+assert scaled(2.0, n=2) == 4.0
+""",
+    remedy="Take the namespace from nnx_compat: `from nnx_compat import nnx`.",
+    event=events.Call,
+    find=find,
+)
