@@ -3,15 +3,17 @@
     python tools/survey_uses.py look FOLDER/0.8.5.json  # beside an installed Flax
     python tools/survey_uses.py merge FOLDER USES_JSON  # of such files, no Flax
 
-``tools/survey.py`` sees what classes have. Here objects are made: what ``__init__`` sets
-is a member too (``Dropout.rate``). Of callables it is asked how many arguments go by
-position and which have to be given; of flax outside of NNX, which names are there. Only
-what is not the same on every release is written down, for ``nnx_compat.check`` alone.
+``tools/survey.py`` sees what classes have. Here objects are made: what ``__init__``
+sets is a member too (``Dropout.rate``). Of callables it is asked how many arguments go
+by position and which have to be given; of layers, which attributes their ``__call__``
+reads; of flax outside of NNX, which names are there. What is written down is for
+``nnx_compat.check`` alone.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import json
@@ -26,7 +28,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
-from survey import _nnx, noted  # noqa: E402
+from survey import _nnx, noted  # type: ignore[import-not-found]  # noqa: E402
 
 #: Modules of flax whose names are asked for, beside NNX.
 _ROOTS = ("flax", "flax.core", "flax.linen", "flax.training", "flax.metrics")
@@ -51,7 +53,7 @@ def look() -> dict[str, Any]:
 def _makers(nnx: Any) -> dict[str, Callable[[], Any]]:
     """One object of each class that can be made without data."""
     import jax.numpy as jnp
-    import optax
+    import optax  # type: ignore[import-not-found]
 
     def rngs() -> Any:
         return nnx.Rngs(0)
@@ -74,7 +76,7 @@ def _makers(nnx: Any) -> dict[str, Callable[[], Any]]:
         "SimpleCell": (2, 3),
     }  # fmt: skip
     makers: dict[str, Callable[[], Any]] = {
-        name: lambda name=name, given=given: getattr(nnx, name)(*given, rngs=rngs())
+        name: functools.partial(_layer, nnx, name, given)
         for name, given in sizes.items()
     }
     return makers | {
@@ -102,6 +104,10 @@ def _makers(nnx: Any) -> dict[str, Callable[[], Any]]:
         "metrics.Average": lambda: nnx.metrics.Average("values"),
         "metrics.Welford": lambda: nnx.metrics.Welford(),
     }
+
+
+def _layer(nnx: Any, name: str, given: tuple[Any, ...]) -> Any:
+    return getattr(nnx, name)(*given, rngs=nnx.Rngs(0))
 
 
 def _members(nnx: Any) -> Iterator[str]:
@@ -149,7 +155,7 @@ def _is_of_flax(value: Any) -> bool:
 def _call(path: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """How many arguments go by position, which are needed, which are named."""
     is_class = isinstance(value, type)
-    target = value.__init__ if is_class else value  # type: ignore[misc]
+    target = value.__init__ if is_class else value
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
@@ -157,6 +163,7 @@ def _call(path: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     unbound = is_class or (path.count(".") > 1 and parameters[:1] != [])
     if unbound and parameters and parameters[0].name in ("self", "cls"):
         parameters = parameters[1:]
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     by_position = [
         p for p in parameters
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
@@ -164,13 +171,13 @@ def _call(path: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     stars = [p for p in parameters if p.kind is p.VAR_POSITIONAL]
     needed = [
         p.name for p in parameters
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        if p.default is p.empty and p.kind not in open_ended
     ]  # fmt: skip
     yield path, {
         "most": None if stars else len(by_position),
         "order": [p.name for p in by_position],
         "needed": needed,
-        "named": [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)],
+        "named": [p.name for p in parameters if p.kind not in open_ended],
         "any": any(p.kind is p.VAR_KEYWORD for p in parameters),
     }  # fmt: skip
 
@@ -210,11 +217,11 @@ def _attributes(function: Any, context: type[ast.expr_context]) -> set[str]:
 def _always(node: ast.AST) -> Iterator[ast.AST]:
     """The nodes of a function that are reached whenever it runs."""
     yield node
-    parts = list(ast.iter_child_nodes(node))
+    parts: list[ast.AST] = list(ast.iter_child_nodes(node))
     if isinstance(node, (ast.If, ast.IfExp, ast.While)):
         parts = [node.test]
     elif isinstance(node, ast.BoolOp):
-        parts = node.values[:1]
+        parts = [node.values[0]]
     elif isinstance(node, (ast.For, ast.Try, ast.Lambda, ast.ListComp)):
         parts = []
     for part in parts:
@@ -272,7 +279,10 @@ def merge(surveys: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(f"no survey of {', '.join(missing)}")
 
     def where(holds: Callable[[Any], bool]) -> list[str]:
-        return noted(facts.spanning([v for v in served if holds(surveys[v])]))
+        listed: list[str] = noted(
+            facts.spanning([v for v in served if holds(surveys[v])])
+        )
+        return listed
 
     return {
         "members": _merged_members(surveys, served),

@@ -96,7 +96,7 @@ class Call(Event):
         meshless: whether nothing in the program speaks of a mesh.
     """
 
-    node: ast.Call | ast.expr
+    node: ast.Call
     path: str
     arguments: tuple[Value, ...]
     keywords: frozenset[str]

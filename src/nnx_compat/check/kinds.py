@@ -12,9 +12,10 @@ from .syntax import FunctionNode, dotted
 from .values import ClassInfo, Dotted, Function, Instance, Value
 
 __all__ = [
-    "ARRAY", "above", "bases", "changes_when_called", "derives", "exists", "gives_array",
-    "has", "is_array", "is_classmethod", "is_data", "is_module", "is_module_type", "is_property",
-    "is_static", "is_variable", "member", "method", "of", "parameters", "read_back",
+    "ARRAY", "above", "bases", "changes_when_called", "derives", "exists",
+    "gives_array", "has", "is_array", "is_classmethod", "is_data", "is_module",
+    "is_module_type", "is_property", "is_static", "is_variable", "member", "method",
+    "of", "parameters", "read_back",
 ]  # fmt: skip
 
 #: Attributes of a Variable that are those of its array, where they are forwarded. The

@@ -8,7 +8,8 @@ from .. import facts
 from . import releases
 
 __all__ = [
-    "behaviour", "member", "name", "named", "native", "on", "outside", "provided", "takes",
+    "behaviour", "member", "name", "named", "native", "on", "outside", "provided",
+    "takes",
 ]  # fmt: skip
 
 

@@ -156,7 +156,7 @@ class Program:
                     return found
         return None
 
-    # -- what is known of functions and classes -----------------------------------------
+    # -- what is known of functions and classes -------------------------------------
 
     def function(self, node: FunctionNode | ast.Lambda, unit: Unit | None) -> Function:
         """What is known of a function, by its definition."""

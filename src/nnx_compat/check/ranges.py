@@ -1,8 +1,8 @@
-"""Ranges of versions as projects write them: PEP 440, Poetry's, conda's; and their union.
+"""Ranges of versions as projects write them, PEP 440, Poetry's, conda's; their union.
 
-A range is a set of releases, as bits, and how it is written. What is written for several
-environments, by markers or as alternatives, is the union: the project is installed in
-each of them.
+A range is a set of releases, as bits, and how it is written. What is written for
+several environments, by markers or as alternatives, is the union: the project is
+installed in each of them.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _next(text: str) -> str:
 
 
 def of_conda(text: str) -> Range | None:
-    """What stands behind ``flax`` in an environment of conda: ``=0.10``, ``>=0.8,<0.9``.
+    """What stands behind ``flax`` in conda's environments: ``=0.10``, ``>=0.8,<0.9``.
 
     Example:
         >>> from nnx_compat.check import ranges

@@ -178,7 +178,7 @@ def read(path: Path) -> Source:
             return _notebook(path)
         return Source(str(path), decoded(path.read_bytes())[0])
     except (
-        OSError, SyntaxError, ValueError, KeyError, TypeError, LookupError, RecursionError
+        OSError, SyntaxError, ValueError, TypeError, LookupError, RecursionError
     ) as error:  # fmt: skip
         raise SourceError(f"{quoted(str(path))}: {error}") from None
 

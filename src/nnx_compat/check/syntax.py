@@ -9,8 +9,8 @@ from typing import TypeGuard
 
 __all__ = [
     "FunctionNode", "Located", "all_arguments", "dotted", "ends", "first_argument",
-    "has_lazy_annotations", "is_attribute_of", "is_call_of", "is_none", "is_static", "lines_of",
-    "raises_again", "unstarred", "unsubscripted",
+    "has_lazy_annotations", "is_attribute_of", "is_call_of", "is_none", "is_static",
+    "lines_of", "raises_again", "unstarred", "unsubscripted",
 ]  # fmt: skip
 
 #: Nodes that have a place in the source.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .program import Unit
 
 __all__ = [
-    "ARRAY", "Bound", "ClassInfo", "Container", "Dotted", "Function", "Instance", "Keys",
-    "Local", "Made", "NOTHING", "Partial", "Several", "Transformed", "UNCLEAR", "Value",
-    "element", "instance", "joined", "known",
+    "ARRAY", "Bound", "ClassInfo", "Container", "Dotted", "Function", "Instance",
+    "Keys", "Local", "Made", "NOTHING", "Partial", "Several", "Transformed", "UNCLEAR",
+    "Value", "element", "instance", "joined", "known",
 ]  # fmt: skip
 
 #: What arrays of jax are instances of here.

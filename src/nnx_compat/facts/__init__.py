@@ -9,8 +9,8 @@ it), ``faults.toml`` (what a newer jax broke in an older Flax, and which door re
 it), ``spellings.toml`` (how each stable
 operation is written natively), ``namespace.toml`` (what the drop-in namespace does with
 a name), ``backports.json`` (rendered: which file builds it) and ``uses.json``
-(generated: members of instances, calls, names of flax outside of NNX). Each fact is proved by
-a probe of the test-suite on every release of the matrix.
+(generated: members of instances, calls, names of flax outside of NNX). Each fact is
+proved by a probe of the test-suite on every release of the matrix.
 
     >>> from nnx_compat import facts
     >>> facts.release("0.9.0").revision

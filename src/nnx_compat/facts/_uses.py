@@ -93,7 +93,7 @@ def reads(path: str) -> dict[str, tuple[Interval, ...]]:
 
 
 def outside(path: str) -> tuple[Interval, ...] | None:
-    """Where flax has a name outside of NNX; ``None`` when that is everywhere, or unknown.
+    """Where flax has a name outside of NNX; ``None`` for everywhere, or unknown.
 
     Example:
         >>> from nnx_compat import facts

@@ -32,10 +32,14 @@ def tokens(text: str, starts: Sequence[int]) -> list[Token]:
         text: of the source.
         starts: the index at which each of its lines begins.
     """
+
+    def at(place: tuple[int, int]) -> int:
+        return starts[place[0] - 1] + place[1]
+
     # as ast has it, a carriage return alone ends a line; of the same length
     lines = io.StringIO(re.sub("\r(?!\n)", "\n", text))
     return [
-        Token(starts[t.start[0] - 1] + t.start[1], starts[t.end[0] - 1] + t.end[1], t.string)
+        Token(at(t.start), at(t.end), t.string)
         for t in tokenize.generate_tokens(lines.readline)
         if t.type not in _LAYOUT
     ]  # fmt: skip

@@ -35,8 +35,8 @@ def annotated(reading: Reading, node: ast.expr | None) -> Value:
 
 _OPTIONAL = ("typing.Optional", "typing.Annotated", "typing.Final", "typing.ClassVar")
 _SEQUENCES: dict[str, Container] = {
-    "list": "list", "List": "list", "Sequence": "", "Iterable": "", "MutableSequence": "",
-    "Iterator": "", "Collection": "", "set": "set",
+    "list": "list", "List": "list", "Sequence": "", "Iterable": "", "Iterator": "",
+    "MutableSequence": "", "Collection": "", "set": "set",
 }  # fmt: skip
 _MAPPINGS = ("dict", "Dict", "Mapping", "MutableMapping", "defaultdict")
 

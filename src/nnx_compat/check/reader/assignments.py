@@ -119,11 +119,11 @@ def _unpack(
         fields = value.kind.init_fields() if value.kind.made_of_fields else []
         many = Several(tuple(value.kind.attribute(name)[1] for name in fields))
     starred = False
-    for index, element in enumerate(target.elts):
-        starred = starred or isinstance(element, ast.Starred)
+    for index, part in enumerate(target.elts):
+        starred = starred or isinstance(part, ast.Starred)
         item = None if starred else many.item(index)
         # no statement: what is written there is one part of what it assigns
-        assign(reading, element, item)
+        assign(reading, part, item)
 
 
 def _assign_key(
@@ -169,7 +169,7 @@ def _assign_attribute(
     node: ast.expr | None,
     statement: ast.Assign | None,
 ) -> None:
-    owner, scope = reading.value(target.value), reading.scope
+    owner = reading.value(target.value)
     if isinstance(owner, Instance):
         if isinstance(owner.kind, ClassInfo) and not kinds.is_variable(owner):
             _store(reading, target, owner.kind, value, node)

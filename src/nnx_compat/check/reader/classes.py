@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from .. import events, kinds
-from ..syntax import FunctionNode, dotted, is_none, unsubscripted
+from ..syntax import FunctionNode, is_none, unsubscripted
 from ..values import ClassInfo, Dotted, Made, Partial, Value
 from .annotations import annotated
 from .reading import Reading, statement
@@ -48,11 +48,18 @@ def _constructor(info: ClassInfo) -> tuple[bool, frozenset[str], frozenset[str]]
     for node in ast.walk(own.node):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             assigned.add(node.attr)
-        elif (isinstance(node, ast.Call) and dotted(node.func) == "setattr") or (isinstance(node, ast.Attribute) and node.attr == "__init__"):
+        elif (
+            "setattr" in (getattr(node, "id", ""), getattr(node, "attr", ""))
+            or getattr(node, "attr", "") == "__init__"
+        ):
             return unclear
         elif isinstance(node, ast.Assign) and is_none(node.value):
             nones |= {t.attr for t in node.targets if isinstance(t, ast.Attribute)}
     return True, frozenset(assigned), frozenset(nones)
+
+
+#: What sets attributes that are not written out in the constructor itself.
+_ELSEWHERE = frozenset(("setattr", "__init__", "__dict__"))
 
 
 def _makes_fields(value: Value) -> bool:

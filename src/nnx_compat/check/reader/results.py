@@ -57,9 +57,8 @@ def result(
     if called is None and isinstance(node.func, ast.Name):
         return _of_builtin(reading, node, node.func.id, given)
     new = applied(reading, called, given, node)
-    if isinstance(new, Instance) and _is_optimizer(new) and node.args:
-        if isinstance(called, (ClassInfo, Dotted)):
-            return replace(new, written=dotted(node.args[0]))
+    if isinstance(called, ClassInfo) and isinstance(new, Instance):
+        return _written(node, new)
     return new
 
 
@@ -333,8 +332,9 @@ _BUILTINS: dict[str, Callable[[Given], Value]] = {
 
 
 def _of_builtin(reading: Reading, node: ast.Call, name: str, given: Given) -> Value:
-    if name == "super" and reading.scope.method_owner() is not None:
-        return kinds.above(reading.scope.method_owner())
+    owner = reading.scope.method_owner()
+    if name == "super" and owner is not None:
+        return kinds.above(owner)
     if name == "map" and len(given.arguments) > 1:
         handed = Given(tuple(map(element, given.arguments[1:])))
         return Several((), known(applied(reading, given.arguments[0], handed, node, 1)))

@@ -1,4 +1,4 @@
-"""Transforms of NNX and of jax: which function they run, on what, and what they give."""
+"""Transforms of NNX and of jax: what function they run, on what, what they give."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ __all__ = [
 
 _NAMES = (
     "jit", "grad", "value_and_grad", "vmap", "pmap", "scan", "remat", "checkpoint",
-    "split_rngs", "shard_map", "cached_partial", "custom_vjp", "custom_jvp", "jvp", "vjp",
+    "split_rngs", "shard_map", "cached_partial", "custom_vjp", "custom_jvp", "jvp",
+    "vjp",
 )  # fmt: skip
 _TRANSFORMS = frozenset(
     f"{root}.{name}" for root in ("nnx", "jax") for name in _NAMES

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-
 from ... import facts
 from .. import events, masks, releases
 from ..findings import Problem, works_on
@@ -13,7 +11,7 @@ from . import Rule
 def find(event: events.Call) -> Problem | None:
     """A call that gives more arguments by position, or fewer, than a release takes."""
     call = facts.call(event.path)
-    if call is None or event.open or not isinstance(event.node, ast.Call):
+    if call is None or event.open:
         return None
     if event.path in _OF_THEIR_OWN or event.path.startswith("nnx.Variable"):
         return None
@@ -51,8 +49,8 @@ def _needed(call: facts.Call, where: tuple[facts.Interval, ...]) -> int:
 
 #: What has rules of its own.
 _OF_THEIR_OWN = (
-    "nnx.Optimizer", "nnx.Optimizer.update", "nnx.VariableState", "nnx.scan", "nnx.merge",
-    "nnx.ModelAndOptimizer.update", "nnx.ModelAndOptimizer",
+    "nnx.Optimizer", "nnx.Optimizer.update", "nnx.VariableState", "nnx.scan",
+    "nnx.merge", "nnx.ModelAndOptimizer.update", "nnx.ModelAndOptimizer",
 )  # fmt: skip
 INSTEAD = {
     "nnx.jit": "nnx.jit of nnx_compat's namespace, or functools.partial(nnx.jit, ...)",

@@ -21,8 +21,9 @@ def find(event: events.Call) -> Problem | None:
         return None
     refused = masks.behaviour("while-loop-refuses-a-tuple-of-modules")
     refused &= masks.on(event.path)
+    where = releases.spelled(refused)
     return Problem(
-        f"`{event.path}` refuses a tuple of Modules on flax {releases.spelled(refused)}",
+        f"`{event.path}` refuses a tuple of Modules on flax {where}",
         refused,
         error="ValueError",
         instead="one Module that holds the others",
@@ -33,8 +34,8 @@ RULE = Rule(
     code="NC343",
     title="a loop over several Modules",
     why=(
-        "The first releases with `nnx.while_loop` compare how the Modules refer to each "
-        "other before and after, and take two of one class for the same."
+        "The first releases with `nnx.while_loop` compare how the Modules refer to "
+        "each other before and after, and take two of one class for the same."
     ),
     before="""\
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""NC341, NC406: random streams where a function is mapped: ``nnx.vmap``, ``nnx.scan``."""
+"""NC341, NC406: random streams where a function is mapped: ``vmap``, ``scan``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _is_whole(event: events.Mapped) -> bool:
 
 
 def find(event: events.Mapped) -> Problem | None:
-    """Streams that have no axis where there has to be one, or one that is in the way."""
+    """Streams without an axis where there has to be one, or with one in the way."""
     axis = event.axis
     plain = axis is None or (isinstance(axis, ast.Constant) and axis.value == 0)
     if not plain or (axis is None and event.path == "nnx.scan"):

@@ -25,8 +25,8 @@ def find(event: events.Treated) -> Problem | None:
         elif kind == "use" and name in changed and name not in copies:
             shares = masks.behaviour("merge-shares-variables")
             return Problem(
-                f"`{changed[name]}` was merged from a state of `{name}` and has changed "
-                f"since: on flax {releases.spelled(shares)} so has `{name}`",
+                f"`{changed[name]}` was merged from a state of `{name}` and has "
+                f"changed since: on flax {releases.spelled(shares)} so has `{name}`",
                 shares,
                 certain=False,
                 instead="nnx_compat.split and nnx_compat.merge, which detach",

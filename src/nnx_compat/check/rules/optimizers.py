@@ -47,9 +47,7 @@ def _with_model(event: events.Call) -> Rewrite | None:
     """The model goes before the gradients, where it is plain which it is."""
     owner = event.owner
     call = event.node
-    if not isinstance(call, ast.Call) or not isinstance(owner, Instance):
-        return None
-    if not owner.written or not call.args:
+    if not isinstance(owner, Instance) or not owner.written or not call.args:
         return None
     return _rewrite(call.args[0], f"{owner.written}, {{x}}")
 
@@ -63,17 +61,14 @@ def find_new(event: events.Call) -> Problem | None:
     required = masks.named(_UPDATE, "model")
     # ours takes the old form where Flax does, and refuses it where Flax does
     runs = releases.ALL & ~required if event.compat else masks.on(_CLASS) & ~required
-    node = event.node
-    if not isinstance(node, ast.Call):
-        return None  # made by functools.partial: where it is called is not written
     form = "model, tx, wrt" if len(event.arguments) > 2 else "model, tx"
     return Problem(
         f"`nnx.Optimizer({form})` runs on flax {releases.spelled(runs)}",
         required,
         error="TypeError",
         instead="nnx.Optimizer(model, tx, wrt=nnx.Param), with nnx_compat's namespace",
-        rewrite=_with_wrt(node),
-        fallback=_holding(node),
+        rewrite=_with_wrt(event.node),
+        fallback=_holding(event.node),
     )
 
 

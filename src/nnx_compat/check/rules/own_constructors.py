@@ -1,4 +1,4 @@
-"""NC108: a subclass of a layer whose own ``__init__`` leaves out what the layer reads."""
+"""NC108: a layer's subclass whose ``__init__`` leaves out what the layer reads."""
 
 from __future__ import annotations
 
@@ -50,7 +50,6 @@ RULE = Rule(
         "those."
     ),
     before="""\
-
 import jax.numpy as jnp
 from flax.experimental import nnx
 

@@ -16,8 +16,9 @@ def find(event: events.Flattened) -> Problem | None:
     if not name:
         return None
     refused = masks.behaviour("split-refuses-raw-arrays")
+    where = releases.spelled(refused)
     return Problem(
-        f"`{event.path}` refuses the array `{name}` on flax {releases.spelled(refused)}",
+        f"`{event.path}` refuses the array `{name}` on flax {where}",
         refused,
         error="ValueError",
         instead="nnx.Variable(array), or a class of your own that derives from it",

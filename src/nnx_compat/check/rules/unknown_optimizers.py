@@ -75,7 +75,8 @@ def step(model, optimizer):
 
 
 model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
-given = {"wrt": nnx.Param} if "wrt" in nnx.Optimizer.__init__.__code__.co_varnames else {}
+takes = nnx.Optimizer.__init__.__code__.co_varnames
+given = {"wrt": nnx.Param} if "wrt" in takes else {}
 globals()["step"](model, nnx.Optimizer(model, optax.sgd(0.1), **given))
 """,
     after="""\
