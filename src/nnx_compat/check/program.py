@@ -34,6 +34,7 @@ class Unit:
         tree: its syntax tree.
         parts: its path without the ending, in parts.
         imports: the files of the program that it imports.
+        importers: the files that import it.
         exports: what its names stand for once it has been read.
         reading: how it was read last.
     """
@@ -42,6 +43,7 @@ class Unit:
     tree: ast.Module
     parts: tuple[str, ...]
     imports: list[Unit] = field(default_factory=list)
+    importers: set[Unit] = field(default_factory=set)
     exports: dict[str, Value] = field(default_factory=dict)
     reading: Reading | None = None
 
@@ -70,13 +72,15 @@ class Program:
     Attributes:
         units: those that can meet NNX, each after what it imports.
         unread: those that are no Python, and why.
-        changed: whether something has become known since this was last reset.
+        stale: the files for which something has become known since they were read.
+        own_names: the names of all methods of the program's classes.
         is_meshless: whether nothing in it speaks of a mesh.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self.unread: dict[str, str] = {}
-        self.changed = False
+        self.stale: set[Unit] = set()
+        self.own_names: set[str] = set()
         self.functions: dict[ast.AST, Function] = {}
         self.classes: dict[ast.ClassDef, ClassInfo] = {}
         self._by_parts: dict[tuple[str, ...], Unit] = {}
@@ -175,14 +179,13 @@ class Program:
 
 def _reaching(units: list[Unit]) -> set[Unit]:
     """The units that meet NNX, and all that import one of those, however far."""
-    importing: dict[Unit, list[Unit]] = {unit: [] for unit in units}
     for unit in units:
         for imported in unit.imports:
-            importing[imported].append(unit)
+            imported.importers.add(unit)
     waiting = [unit for unit in units if unit.source.speaks_of_nnx()]
     found = set(waiting)
     while waiting:
-        for unit in importing[waiting.pop()]:
+        for unit in waiting.pop().importers:
             if unit not in found:
                 found.add(unit)
                 waiting.append(unit)

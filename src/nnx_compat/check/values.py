@@ -103,6 +103,8 @@ class ClassInfo:
         made_of_fields: whether its constructor takes its fields (a dataclass).
         pytree: False when the class says ``pytree=False``.
         above: what ``super()`` is an instance of in its methods.
+        heirs: whether a class of the project derives from it.
+        users: the files that ask for its members.
     """
 
     name: str
@@ -114,6 +116,8 @@ class ClassInfo:
     made_of_fields: bool = False
     pytree: bool = True
     above: ClassInfo | None = None
+    heirs: bool = False
+    users: set[Unit] = field(default_factory=set)
 
     def native(self) -> str:
         """The path of the class of NNX it derives from, ``""`` when that is unclear."""
@@ -200,6 +204,7 @@ class Function:
         passed: what calls in the project give to its parameters.
         owner: of a method, its class.
         yields: whether a call gives something to loop over.
+        users: the files that call it.
     """
 
     node: FunctionNode | ast.Lambda
@@ -209,6 +214,7 @@ class Function:
     passed: dict[str, Value] = field(default_factory=dict)
     owner: ClassInfo | None = None
     yields: bool = False
+    users: set[Unit] = field(default_factory=set)
 
     @property
     def returns(self) -> Value:

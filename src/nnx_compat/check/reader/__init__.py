@@ -27,9 +27,9 @@ from .reading import Guard, Reading
 
 __all__ = ["Guard", "Reading", "read"]
 
-#: How often a program is read at most: each time more is known of what its functions
-#: are given and give back. Of 40 published packages none needed more than 5.
-_ROUNDS = 6
+#: How often a file is read at most: each time more is known of what its functions are
+#: given and give back. What is found in the last round stands.
+_ROUNDS = 8
 
 
 def read(program: Program) -> list[Reading]:
@@ -50,23 +50,28 @@ def read(program: Program) -> list[Reading]:
         >>> [finding.line for finding in reading.findings]
         [1, 2]
     """
-    readings: list[Reading] = []
+    waiting = set(program.units)
     for _ in range(_ROUNDS):
-        program.changed = False
-        readings = [_read_module(program, unit) for unit in program.units]
+        program.stale = set()
+        some = [unit for unit in program.units if unit in waiting]
+        readings = [_read_module(program, unit) for unit in some]
         for reading in readings:
             while reading.deferred:
                 functions.read_body(reading, reading.deferred.popleft())
-        if not program.changed:
+        waiting = program.stale
+        if not waiting:
             break
-    return readings
+    return [unit.reading for unit in program.units if unit.reading is not None]
 
 
 def _read_module(program: Program, unit: Unit) -> Reading:
     reading = unit.reading = Reading(unit, program)
+    before = unit.exports
     unit.exports = reading.scope.values  # of what imports it while it is being read
     treated = reading.scope.treated = events.Treated(unit.tree)
     reading.block(unit.tree.body)
     reading.mask = releases.ALL
     reading.show(treated)
+    if before != unit.exports:
+        program.stale |= unit.importers
     return reading

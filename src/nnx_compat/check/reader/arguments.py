@@ -61,16 +61,16 @@ def hand_over(
     for index, value in enumerate(given.arguments):
         if index < len(names):
             here = _written_here(value, given, names)
-            reading.learn_known(function.passed, names[index], here)
+            reading.learn_passed(function, names[index], here)
         else:
             starred = joined(starred, value)
     if arguments.vararg is not None and known(starred) is not None:
         several = Several((), starred, "tuple")
-        reading.learn_known(function.passed, arguments.vararg.arg, several)
+        reading.learn_passed(function, arguments.vararg.arg, several)
     takes = {*names, *(a.arg for a in arguments.kwonlyargs)}
     for name, value in given.keywords.items():
         if name in takes:
-            reading.learn_known(function.passed, name, elsewhere(value))
+            reading.learn_passed(function, name, elsewhere(value))
 
 
 def _written_here(value: Value, given: Given, names: list[str]) -> Value:

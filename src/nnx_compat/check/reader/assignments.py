@@ -138,7 +138,8 @@ def _assign_key(
     else:
         rest = known(joined(rest, value))
     if isinstance(target.value, ast.Name):
-        reading.bind(target.value.id, Keys(tuple(items.items()), rest))
+        new = Keys(tuple(items.items()), rest, owner.plain)
+        reading.bind(target.value.id, new)
     elif is_attribute_of(target.value, reading.scope.self_name):
         appended(reading, target, target.value.attr, value)
 
@@ -151,7 +152,7 @@ def appended(reading: Reading, node: ast.expr, name: str, added: Value) -> None:
     now = known(scope.owner.attributes.get(name))
     both: Value = Several((), added, "list")
     if isinstance(now, Keys):
-        both = Keys((), added)
+        both = Keys((), added, now.plain)
     reading.learn_attribute(scope.owner, name, both)
     if name in scope.plain_lists and holds_data(both):
         container = scope.plain_lists.pop(name)  # once is enough
@@ -191,7 +192,7 @@ def _store(
         return
     in_method = scope.owner is info and dotted(target.value) == scope.self_name
     holds = holds_data(value)
-    plain = isinstance(value, Keys) or (
+    plain = (isinstance(value, Keys) and value.plain) or (
         isinstance(value, Several) and value.container == "list"
     )
     if in_method and plain and not holds:

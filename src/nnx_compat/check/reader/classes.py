@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .. import events, kinds
 from ..syntax import FunctionNode, is_none, unsubscripted
-from ..values import ClassInfo, Dotted, Made, Partial, Value
+from ..values import ClassInfo, Dotted, Made, Partial, Value, known
 from .annotations import annotated
 from .reading import Reading, statement
 from .scopes import Scope
@@ -25,7 +25,11 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
     pytree = given.get("pytree")
     info = reading.program.class_info(node)
     if bases != info.bases:
-        info.bases, reading.program.changed = bases, True
+        info.bases = bases
+        reading.program.stale |= info.users
+    info.users.add(reading.unit)
+    for base in info.families():
+        base.heirs |= base is not info
     info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
     info.made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
     reading.bind(node.name, info)
@@ -84,13 +88,15 @@ def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None
     for one in _statements(node.body):
         if isinstance(one, FunctionNode):
             info.own.add(one.name)
+            reading.program.own_names.add(one.name)
             if one.name not in info.methods or one in node.body:
                 info.methods[one.name] = reading.program.function(one, reading.unit)
         elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
             fields.append(one.target.id)
             info.own.add(one.target.id)
             value = kinds.read_back(annotated(reading, one.annotation))
-            reading.learn_known(info.attributes, one.target.id, value)
+            if value is not None:
+                reading.learn_attribute(info, one.target.id, value)
         elif isinstance(one, ast.Assign):
             info.own |= {t.id for t in one.targets if isinstance(t, ast.Name)}
         elif isinstance(one, ast.ClassDef):
@@ -105,7 +111,8 @@ def _note_fields(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:
         for target in targets:
             if isinstance(target, ast.Name):
                 value = reading.scope.values.get(target.id)
-                reading.learn_known(info.attributes, target.id, value)
+                if known(value) is not None:
+                    reading.learn_attribute(info, target.id, value)
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -139,11 +139,16 @@ def _attribute_of_instance(
     reading: Reading, node: ast.Attribute, owner: Instance
 ) -> Value:
     if isinstance(owner.kind, ClassInfo):
+        for one in owner.kind.families():
+            one.users.add(reading.unit)
         has, value = owner.kind.attribute(node.attr)
         if has:
             return _of_own_class(reading, node, owner, value)
         if not owner.kind.complete() and not kinds.is_variable(owner):
             return None  # a base that is not known may have it
+    if _may_be_of_an_heir(reading, node.attr, owner):
+        reading.lose(node, f"a class of the project may have `.{node.attr}` itself")
+        return None
     call = reading.calls.get(id(node))
     reading.show(events.Attribute(node, owner, called=call))
     if owner.kind == "nnx.Rngs" and not kinds.member(owner, node.attr):
@@ -156,12 +161,22 @@ def _attribute_of_instance(
     return None
 
 
+def _may_be_of_an_heir(reading: Reading, name: str, owner: Instance) -> bool:
+    """Whether it may be an object of a class that derives from the one that is known."""
+    if name not in reading.program.own_names or kinds.is_variable(owner):
+        return False
+    if isinstance(owner.kind, ClassInfo):
+        return owner.kind.heirs
+    return owner.kind in ("nnx.Module", "nnx.Object", "nnx.Pytree")
+
+
 def _of_own_class(
     reading: Reading, node: ast.Attribute, owner: Instance, value: Value
 ) -> Value:
     """An attribute that a class of the project defines."""
     if isinstance(value, Function):
         if kinds.is_property(value):
+            value.users.add(reading.unit)
             return value.returns
         return Bound(value, owner)
     return value

@@ -55,7 +55,7 @@ def _hand_defaults(reading: Reading, function: Function) -> None:
     for argument, default in pairs:
         if default is not None:
             value = known(reading.peek(default))
-            reading.learn_known(function.passed, argument.arg, value)
+            reading.learn_passed(function, argument.arg, value)
 
 
 @expression(ast.Lambda)

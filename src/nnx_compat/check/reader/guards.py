@@ -48,6 +48,8 @@ def _evaluated(reading: Reading, test: ast.expr) -> tuple[int, int, bool]:
             holds = bool(evaluation.value(test))
         except Unknown:
             unknown |= 1 << index
+            if not evaluation.is_about_releases and not (true | false):
+                return releases.ALL, releases.ALL, False
             if unknown == (1 << len(versions) - 1 | 1):
                 return releases.ALL, releases.ALL, False
         else:

@@ -190,7 +190,9 @@ class Reading:
 
     # -- learning -----------------------------------------------------------------
 
-    def learn(self, so_far: dict[str, Value], name: str, value: Value) -> None:
+    def learn(
+        self, so_far: dict[str, Value], name: str, value: Value, users: set[Unit]
+    ) -> None:
         """Join what a place says of something into what all say of it."""
         if self.quiet or not self.mask:
             return
@@ -198,26 +200,26 @@ class Reading:
         after = joined(before, value)
         if name not in so_far or after != before:
             so_far[name] = after
-            self.program.changed = True
+            self.program.stale |= users
 
-    def learn_known(self, so_far: dict[str, Value], name: str, value: Value) -> None:
-        """Join what is known of something; what is not known says nothing."""
-        if known(value) is not None:
-            self.learn(so_far, name, value)
+    def learn_passed(self, function: Function, name: str, value: Value) -> None:
+        """Join what a call gives into what a parameter is given."""
+        if known(value) is not None and function.unit is not None:
+            self.learn(function.passed, name, value, {function.unit})
 
     def learn_return(self, function: Function, value: Value) -> None:
         """Join what a ``return`` gives into what the function returns."""
         after = joined(function.returned, value)
         if not self.quiet and after != function.returned:
             function.returned = after
-            self.program.changed = True
+            self.program.stale |= function.users
 
     def learn_attribute(self, info: ClassInfo, name: str, value: Value) -> None:
         """Join what is assigned to an attribute into what instances have there."""
         own = self.scope.self_name
         if isinstance(value, Instance) and not value.written.startswith(f"{own}."):
             value = replace(value, written="")  # a name of the method alone
-        self.learn(info.attributes, name, value)
+        self.learn(info.attributes, name, value, info.users)
 
     # -- telling ------------------------------------------------------------------
 

@@ -20,6 +20,9 @@ def split_into(reading: Reading, target: ast.Name, value: Value) -> None:
 
 def used(reading: Reading, node: ast.Name, value: Value) -> None:
     """Note that a name is read, if it is of a state or of a Module."""
+    treated = reading.scope.treated
+    if treated is None or not treated.steps:
+        return
     if _model_of(value) or kinds.is_module(value):
         _note(reading, "use", node.id, node)
 
@@ -62,5 +65,6 @@ def _note(
     written: str = "",
 ) -> None:
     treated = reading.scope.treated
-    if treated is not None and not reading.quiet:
+    # what is done before there is a state says nothing about one
+    if treated is not None and not reading.quiet and (treated.steps or kind == "split"):
         treated.steps.append(Step(kind, name, written, node))

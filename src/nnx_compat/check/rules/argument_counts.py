@@ -11,9 +11,9 @@ from . import Rule
 def find(event: events.Call) -> Problem | None:
     """A call that gives more arguments by position, or fewer, than a release takes."""
     call = facts.call(event.path)
-    if call is None or event.open:
+    if call is None or event.open or _is_unbound(event):
         return None
-    if event.path in _OF_THEIR_OWN or event.path.startswith("nnx.Variable"):
+    if event.path in _OF_THEIR_OWN or event.path.startswith(_WRAPPED):
         return None
     there = releases.of(call.intervals)
     too_many = too_few = 0
@@ -24,8 +24,9 @@ def find(event: events.Call) -> Problem | None:
     missing = ""
     for name, where in call.needed.items():
         # what went by another name goes by position: it is only known to be too few
-        if name not in by_name and given + len(by_name) < _needed(call, where):
-            too_few |= releases.of(where)
+        lacks = releases.of(where) & _more_than(call, given + len(by_name))
+        if name not in by_name and lacks:
+            too_few |= lacks
             missing = name
     excluded = (too_many | too_few) & there
     if not excluded:
@@ -41,12 +42,23 @@ def find(event: events.Call) -> Problem | None:
     ) if excluded != there or masks.name(event.path) else None  # fmt: skip
 
 
-def _needed(call: facts.Call, where: tuple[facts.Interval, ...]) -> int:
-    """How many arguments have to be given where one of them is needed."""
-    first = releases.of(where)
-    return sum(1 for other in call.needed.values() if releases.of(other) & first)
+def _more_than(call: facts.Call, given: int) -> int:
+    """The releases on which more arguments are needed than are given, as bits."""
+    needed = [releases.of(where) for where in call.needed.values()]
+    return releases.which(
+        lambda v: sum(releases.has(mask, v) for mask in needed) > given
+    )
 
 
+def _is_unbound(event: events.Call) -> bool:
+    """Whether it is a method that is reached by its class: ``nnx.Conv.__call__``."""
+    parts = event.path.removeprefix("nnx.metrics.").removeprefix("nnx.").split(".")
+    return event.owner is None and len(parts) > 1
+
+
+#: What is a function of jax behind a wrapper, whose signature says another first
+#: argument, and Variables, which take what their class and its hooks take.
+_WRAPPED = ("nnx.Variable", "nnx.Rngs.", "nnx.RngStream.")
 #: What has rules of its own.
 _OF_THEIR_OWN = (
     "nnx.Optimizer", "nnx.Optimizer.update", "nnx.VariableState", "nnx.scan",
