@@ -604,3 +604,257 @@ def test_flax_itself_runs_on_its_own_release():
 def test_errors_of_the_checker_are_errors_of_files():
     with pytest.raises(SourceError, match="no such file"):
         check(["no.py"])
+
+
+# -- a program of several files -------------------------------------------------------
+
+
+def program(folder, **files):
+    """What a check of some files says: the releases, and where findings are."""
+    for name, text in files.items():
+        file = folder / f"{name.replace('__', '/')}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        (file.parent / "__init__.py").touch()
+    (folder / "__init__.py").unlink(missing_ok=True)
+    return check([str(folder)], target=">=0.8")
+
+
+LAYERS = """\
+from flax import nnx
+
+
+class Base(nnx.Module):
+    pass
+
+
+class Block(Base):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(2, 2, rngs=rngs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ("from .layers import Block", "Block"),
+        ("from lib.layers import Block as B", "B"),
+        ("from lib import layers", "layers.Block"),
+        ("import lib.layers", "lib.layers.Block"),
+        ("from lib import layers as l", "l.Block"),
+        ("from .layers import *", "Block"),
+        ("from .api import Block", "Block"),
+    ],
+)
+def test_a_class_is_known_in_the_files_that_import_it(tmp_path, head, name):
+    report = program(
+        tmp_path,
+        lib__layers=LAYERS,
+        lib__api="from .layers import Block\n__all__ = ['Block']\n",
+        lib__net=(
+            f"from flax import nnx\n{head}\nfrom .layers import Base\n"
+            "class Net(Base):\n"
+            "    def __init__(self, rngs):\n"
+            f"        self.blocks = [{name}(rngs) for _ in range(2)]\n"
+        ),
+    )
+    found = [f for f in report.findings if f.code == "NC320"]
+    assert [f.line for f in found] == [6]
+    assert releases.spelled(report.runs) == "0.8.4-0.11.2"
+
+
+def test_what_a_function_of_another_file_gives_and_is_given_is_known(tmp_path):
+    report = program(
+        tmp_path,
+        make=(
+            "import optax\nfrom flax import nnx\n"
+            "def make(model):\n"
+            "    return {'opt': nnx.Optimizer(model, optax.sgd(1.0), wrt=nnx.Param)}\n"
+        ),
+        step="def step(state, model, grads):\n    state['opt'].update(model, grads)\n",
+        main=(
+            "from flax import nnx\nfrom make import make\nimport step\n"
+            "model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))\n"
+            "step.step(make(model), model, 1)\n"
+        ),
+    )
+    (found,) = [f for f in report.findings if f.code == "NC310"]
+    assert found.path.endswith("step.py")
+    assert releases.spelled(report.runs) == "from 0.11.0"
+
+
+def test_a_flag_of_another_file_guards(tmp_path):
+    report = program(
+        tmp_path,
+        lib__compat="from flax.experimental import nnx\nHAS = hasattr(nnx, 'view')\n",
+        lib__use=(
+            "from flax.experimental import nnx\nfrom .compat import HAS as has_view\n"
+            "if has_view:\n    nnx.view\n"
+        ),
+    )
+    assert report.runs == releases.ALL
+
+
+def test_a_name_that_an_import_of_everything_brings_fails_where_it_is_used():
+    script = "from flax.nnx import *\nlayers = List([Linear(2, 2, rngs=Rngs(0))])\n"
+    assert runs(script) == "0.8.4-0.9.0 and from 0.12.0"
+
+
+FORMS = {
+    "comprehension": "[Block(rngs) for _ in range(2)]",
+    "conditional": "[Block(rngs) if n else None for n in range(2)]",
+    "repeated": "[Block(rngs)] * 3",
+    "call of list": "list(Block(rngs) for _ in range(2))",
+    "dict": "{f'b{i}': Block(rngs) for i in range(2)}",
+    "dict by call": "dict(first=Block(rngs))",
+    "made elsewhere": "[make(rngs) for _ in range(2)]",
+    "a class as an argument": "[kind(2, 2, rngs=rngs) for _ in range(2)]",
+    "tuple": "(Block(rngs), Block(rngs))",
+    "variables": "[nnx.Param(jnp.ones(2))]",
+    "arrays": "[jnp.ones(2)]",
+    "sum": "[Block(rngs)] + [None]",
+    "nested": "[[Block(rngs)]]",
+    "map": "list(map(lambda i: Block(rngs), range(2)))",
+    "zip": "[layer for layer, _ in zip([Block(rngs)], [1])]",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_container_of_modules_is_found_in_every_form(form):
+    script = (
+        "import jax.numpy as jnp\n"
+        + LAYERS
+        + "def make(rngs): return Block(rngs)\n"
+        + "class Net(nnx.Module):\n"
+        + "    def __init__(self, rngs, kind=nnx.Linear):\n"
+        + f"        self.blocks = {FORMS[form]}\n"
+    )
+    assert "NC320" in codes(script)
+    told = script.replace("self.blocks = ", "self.blocks = nnx.data(") + "        )\n"
+    assert "NC320" not in codes(told)
+
+
+# -- what could not be followed -------------------------------------------------------
+
+
+def test_an_optimizer_that_is_not_known_is_likely_one():
+    script = (
+        "from flax import nnx\n"
+        "def step(model, {0}):\n"
+        "    value, grads = nnx.value_and_grad(lambda m: m(1).sum())(model)\n"
+        "    {0}.update({1})\n"
+    )
+    for arguments in ("grads", "model, grads"):
+        (found_one,) = [
+            f for f in found(script.format("opt", arguments)) if f.excluded
+        ][1:]
+        assert (found_one.code, found_one.certain) == ("NC312", False)
+    assert "NC312" not in codes(script.format("tx", "grads, state"))
+    ours = script.replace("from flax", "from nnx_compat")
+    assert "NC312" not in codes(ours.format("opt", "model, grads"))
+
+
+def test_the_verdict_says_how_much_could_be_followed(tmp_path, capsys):
+    file = tmp_path / "a.py"
+    (tmp_path / ".git").mkdir()
+    file.write_text("from flax import nnx\nw = nnx.Param(1)\nx = load().value\n")
+    command = ["check", str(file)]
+    assert cli.main(command) == 0
+    out = capsys.readouterr().out
+    assert "as far as followed (2 of 3 uses)" in out
+    assert "not followed" not in out
+    assert cli.main([*command, "--verbose"]) == 0
+    assert f"{file}:3:5: not followed: " in capsys.readouterr().out
+    assert cli.main([*command, "--strict", "--followed", "0.9"]) == 1
+    assert cli.main([*command, "--strict", "--followed", "0.5"]) == 0
+
+
+def test_what_was_not_read_or_meets_no_nnx_never_runs_on_every_release(
+    tmp_path, capsys
+):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "a.py").write_text("x = 1\n")
+    assert cli.main(["check", str(tmp_path)]) == 1
+    assert "not judged" in capsys.readouterr().out
+    (tmp_path / "b.py").write_text("from flax import nnx\nnnx.Linear\n")
+    (tmp_path / "c.py").write_bytes(b"\xff\xfe nnx")
+    assert cli.main(["check", "--format", "json", str(tmp_path)]) == 2
+    assert json.loads(capsys.readouterr().out)["holds"] is False
+
+
+# -- ranges as projects write them ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("pyproject.toml", '[project]\ndependencies=["flax<0.9; python_version<\'3.11\'", "flax>=0.12; python_version>=\'3.11\'"]\n', "up to 0.8.5 and from 0.12.0"),
+        ("pyproject.toml", '[dependency-groups]\ndev=["flax>=0.10,<0.11"]\n', "0.10.0-0.10.7"),
+        ("pyproject.toml", '[tool.poetry.dependencies]\nflax=[{version="^0.10",python="<3.11"},{version="^0.12",python=">=3.11"}]\n', "0.10.0-0.10.7 and from 0.12.0"),
+        ("pyproject.toml", '[tool.poetry.dependencies]\nflax="^0"\n', "every release"),
+        ("pyproject.toml", '[tool.poetry.group.dev.dependencies]\nflax="0.9.* || ~0.11.1"\n', "0.9.0 and 0.11.1-0.11.2"),
+        ("pyproject.toml", '[tool.pixi.dependencies]\nflax="0.10.*"\n', "0.10.0-0.10.7"),
+        ("pyproject.toml", '[project]\ndependencies=["flax==0.7.5"]\n', "no release"),
+        ("environment.yml", "dependencies:\n  - conda-forge::flax=0.11\n", "0.11.0-0.11.2"),
+        ("environment.yml", "dependencies:\n  - pip:\n    - flax>=0.9,<0.10  # old\n", "0.9.0"),
+        ("requirements.txt", "flax==0.9.0 \\\n    --hash=sha256:abc\n", "0.9.0"),
+        ("requirements.in", "\ufeffflax<0.9\n", "up to 0.8.5"),
+        ("setup.cfg", "[options.extras_require]\nnn =\n  flax>=0.12.1,<0.12.3\n", "0.12.1-0.12.2"),
+        ("uv.lock", '[[package]]\nname = "flax"\nversion = "0.10.2"\n', "0.10.2"),
+    ],
+)  # fmt: skip
+def test_a_range_is_the_union_of_what_is_written_for_each_environment(
+    tmp_path, name, text, expected
+):
+    if name == "pyproject.toml" and sys.version_info < (3, 11):
+        pytest.skip("CPython 3.10 has no tomllib")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    given = declared.around([str(tmp_path)])
+    assert releases.spelled(given.mask) == expected
+
+
+def test_requirements_of_windows_and_those_that_name_others_are_read(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "requirements.txt").write_text("-r more.txt\n")
+    (tmp_path / "more.txt").write_bytes("flax==0.9.0\r\n".encode("utf-16"))
+    assert releases.spelled(declared.around([str(tmp_path)]).mask) == "0.9.0"
+
+
+def test_a_range_that_no_file_has_is_said_and_an_odd_file_ends_nothing(
+    tmp_path, capsys
+):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "a.py").write_text("from flax import nnx\nnnx.Linear\n")
+    (tmp_path / "requirements.txt").write_text("flax @ git+https://example.org/x\n")
+    (tmp_path / "setup.cfg").write_text("no section\n")
+    assert cli.main(["check", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "setup.cfg" in said.err
+    (tmp_path / "setup.cfg").unlink()
+    (tmp_path / "requirements.txt").write_text("jax\n")
+    assert cli.main(["check", str(tmp_path)]) == 0
+    assert "No range of flax found in" in capsys.readouterr().out
+
+
+# -- walks ----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_links_in_a_circle_and_pipes_end_no_walk(tmp_path):
+    (tmp_path / "a.py").write_text("from flax import nnx\nnnx.Linear\n")
+    (tmp_path / "round").symlink_to(tmp_path)
+    (tmp_path / "again").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.py")
+    assert check([str(tmp_path)]).files == 1
+
+
+def test_a_name_with_control_characters_steers_nothing(tmp_path, capsys):
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such names")
+    (tmp_path / "x\n::error::made up.py").write_text("from flax import nnx\n")
+    cli.main(["check", "--format", "github", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("::error::made up") for line in lines)
+    cli.main(["check", str(tmp_path)])
+    assert r"x\n::error::made up.py" in capsys.readouterr().out

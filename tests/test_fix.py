@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 import textwrap
+import time
 
 import pytest
 
 from nnx_compat import cli, facts
 from nnx_compat.check import SourceError, check_source, releases
-from nnx_compat.check.fixing import fix_source
+from nnx_compat.check.fixing import files, fix_source, writing
 from nnx_compat.check.rules import RULES
 from nnx_compat.check.sources import Source
 
@@ -419,3 +421,154 @@ def test_a_notebook_is_rewritten_cell_by_cell_with_its_magics(tmp_path):
         assert sources[untouched] == cells[untouched]["source"]
     cli.main(["fix", str(tmp_path)])
     assert file.read_text() == text
+
+
+# -- never other code -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "p.value, q.value = a, b",
+        "(p.value, q) = a, b",
+        "[p.value, *rest] = a",
+        "((p.value), q.value) = a, b",
+        "for p.value, q in a: pass",
+        "with a as (p.value, q): pass",
+    ],
+)
+def test_a_target_among_others_is_left(line):
+    script = f"{HEAD}p = nnx.Param(1)\nq = nnx.Param(2)\n{line}\n"
+    assert fixed(script).text == script
+
+
+@pytest.mark.parametrize("odd", ["\f", "\x1c", "\u2028", "\x85", "\v"])
+def test_what_is_no_end_of_a_line_to_python_moves_nothing(odd):
+    script = (
+        f"from flax import nnx\ns = '{odd}'\n{{0}}w = nnx.Param(1)\nprint(w.value)\n"
+    )
+    script = script.format(odd if odd == "\f" else "")
+    if odd in "\f\v":
+        script = script.replace("s = '", "s = 1  # '")
+    text = fixed(script).text
+    assert text.endswith("w = nnx.Param(1)\nprint(nc.get_value(w))\n")
+    assert odd in text
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_may_end_in_every_way_that_python_knows(end):
+    script = end.join(["from flax import nnx", "w = nnx.Param(1)", "w.value", ""])
+    assert fixed(script).text.endswith(f"nnx.Param(1){end}nc.get_value(w){end}")
+
+
+def test_the_time_grows_with_the_length_and_no_faster():
+    def seconds(guards):
+        script = HEAD + "".join(
+            f'if hasattr(nnx, "List"):\n    a{i} = [1]\nelse:\n    a{i} = 2\n'
+            for i in range(guards)
+        )
+        begun = time.process_time()
+        assert fixed(script, ">=0.12").changes["GUARD"] == guards
+        return time.process_time() - begun
+
+    seconds(20)
+    assert seconds(200) < 30 * max(seconds(20), 0.005)
+
+
+JITTED = """\
+import optax
+from flax import nnx
+
+
+@nnx.jit
+def step(model, optimizer, batch):
+    loss, grads = nnx.value_and_grad(lambda m: m(batch).sum())(model)
+    optimizer.update(grads)
+    return loss
+
+
+def main(batch):
+    net = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    trained = nnx.Optimizer(net, optax.sgd(0.1))
+    step(net, trained, batch)
+"""
+
+
+def test_the_model_of_an_optimizer_is_followed_into_functions():
+    text = fixed(JITTED).text
+    assert "optimizer.update(model, grads)" in text
+    assert "nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param)" in text
+    elsewhere = JITTED.replace(
+        "def main", "def other(model, optimizer):\n    pass\n\n\ndef main"
+    )
+    assert "optimizer.update(model, grads)" in fixed(elsewhere).text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("step(net, trained, batch)", "step(make(), trained, batch)"),
+        (
+            "step(net, trained, batch)",
+            "step(net, trained, batch)\n    step(1, trained, 2)",
+        ),
+        ("optimizer.update(grads)", "model = 1\n    optimizer.update(grads)"),
+        ("step(net, trained, batch)", "unknown(trained).update(grads)"),
+    ],
+)
+def test_an_optimizer_whose_model_is_not_plain_goes_on_holding_it(before, after):
+    text = fixed(JITTED.replace(before, after)).text
+    assert "nnx.ModelAndOptimizer(net, optax.sgd(0.1), wrt=nnx.Param)" in text
+    assert "optimizer.update(grads)" in text
+    assert fixed(text).text == text
+
+
+# -- files as they were ---------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_links_stay_links_and_the_mode_is_kept(project):
+    file, link, other = (project / name for name in ("model.py", "link.py", "hard.py"))
+    file.chmod(0o754)
+    link.symlink_to("model.py")
+    other.hardlink_to(file)
+    assert cli.main(["fix", str(project)]) == 0
+    assert link.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o754
+    assert file.stat().st_ino == other.stat().st_ino
+    assert "nc.get_value(w)" in other.read_text()
+
+
+def test_a_file_that_has_changed_since_it_was_read_is_left(
+    project, monkeypatch, capsys
+):
+    file = project / "model.py"
+    real = writing.replace_whole
+
+    def changed_meanwhile(original, text):
+        file.write_text("x = 2\n")
+        real(original, text)
+
+    monkeypatch.setattr(files, "replace_whole", changed_meanwhile)
+    assert cli.main(["fix", str(project)]) == 2
+    assert "it has changed since it was read" in capsys.readouterr().err
+    assert file.read_text() == "x = 2\n"
+    assert {one.name for one in project.iterdir()} == {"model.py", "other.py"}
+
+
+def test_the_range_of_the_project_is_what_is_fixed_for(project, capsys):
+    (project / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["flax>=0.8,<0.9"]\n'
+    )
+    assert cli.main(["fix", str(project)]) == 0
+    assert "w.value  # one" in (project / "model.py").read_text()
+    said = capsys.readouterr().out
+    assert "nnx-compat is a new dependency" in said
+
+
+def test_what_still_breaks_is_in_the_exit_code(tmp_path, capsys):
+    (tmp_path / ".git").mkdir()
+    file = tmp_path / "a.py"
+    file.write_text("from flax import nnx\nnnx.no_such_name\n")
+    assert cli.main(["fix", str(file)]) == 1
+    assert "NC101" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .modules import is_of_others
 from .sources import Source, SourceError
-from .syntax import FunctionNode
+from .syntax import FunctionNode, all_statements
 from .values import ClassInfo, Function, Value
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Program:
     # -- imports ------------------------------------------------------------------
 
     def _imports(self, unit: Unit) -> Iterator[Unit]:
-        for node in ast.walk(unit.tree):
+        for node in all_statements(unit.tree.body):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     found = self.module(unit, alias.name)
@@ -189,7 +189,13 @@ def _reaching(units: list[Unit]) -> set[Unit]:
             if unit not in found:
                 found.add(unit)
                 waiting.append(unit)
-    return found
+    # and what those hand objects to, if it can do anything with them
+    handed = (unit for importer in tuple(found) for unit in importer.imports)
+    return found | {unit for unit in handed if _HANDLES.search(unit.source.text)}
+
+
+#: Members that differ between releases, and containers.
+_HANDLES = re.compile(r"\.(?:update|value|[gs]et_value|[gs]et_metadata|append|state)\b")
 
 
 def _in_order(units: list[Unit]) -> list[Unit]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeGuard
 
 __all__ = [
-    "FunctionNode", "Located", "all_arguments", "dotted", "ends", "first_argument",
-    "has_lazy_annotations", "is_attribute_of", "is_call_of", "is_none", "is_static",
-    "lines_of", "raises_again", "unstarred", "unsubscripted",
+    "FunctionNode", "Located", "all_arguments", "all_statements", "dotted", "ends",
+    "first_argument", "has_lazy_annotations", "is_attribute_of", "is_call_of",
+    "is_none", "is_static", "lines_of", "raises_again", "unstarred", "unsubscripted",
 ]  # fmt: skip
 
 #: Nodes that have a place in the source.
@@ -84,6 +84,20 @@ def unsubscripted(node: ast.expr) -> ast.expr:
 def unstarred(node: ast.expr) -> ast.expr:
     """``x`` of ``*x``, other expressions as they are."""
     return node.value if isinstance(node, ast.Starred) else node
+
+
+def all_statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a block and of all blocks in it; no expression is looked at."""
+    waiting = list(body)
+    while waiting:
+        one = waiting.pop()
+        yield one
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            for part in getattr(one, name, ()):
+                if isinstance(part, ast.stmt):
+                    waiting.append(part)
+                else:  # a handler of exceptions, or a case
+                    waiting += part.body
 
 
 # -- blocks -------------------------------------------------------------------------

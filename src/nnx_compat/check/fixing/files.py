@@ -103,12 +103,13 @@ _NEEDED = "nnx_compat"
 
 
 def _once(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files, those that several links lead to once, by their own name if given."""
+    """The files, each once whatever links lead to it, by its own name if given."""
     listed = sorted(paths, key=lambda path: (path.is_symlink(), str(path)))
-    seen = set[Path]()
+    seen = set[tuple[int, int]]()
     for path in listed:
-        if path.resolve() not in seen:
-            seen.add(path.resolve())
+        found = path.stat()
+        if (found.st_dev, found.st_ino) not in seen:
+            seen.add((found.st_dev, found.st_ino))
             yield path
 
 

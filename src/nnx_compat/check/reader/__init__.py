@@ -29,7 +29,7 @@ __all__ = ["Guard", "Reading", "read"]
 
 #: How often a file is read at most: each time more is known of what its functions are
 #: given and give back. What is found in the last round stands.
-_ROUNDS = 8
+_ROUNDS = 5
 
 
 def read(program: Program) -> list[Reading]:

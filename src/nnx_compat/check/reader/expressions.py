@@ -162,7 +162,7 @@ def _attribute_of_instance(
 
 
 def _may_be_of_an_heir(reading: Reading, name: str, owner: Instance) -> bool:
-    """Whether it may be an object of a class that derives from the one that is known."""
+    """Whether it may be of a class that derives from the one that is known."""
     if name not in reading.program.own_names or kinds.is_variable(owner):
         return False
     if isinstance(owner.kind, ClassInfo):

@@ -72,6 +72,7 @@ def read_body(reading: Reading, deferred: Deferred) -> None:
     reading.attempts = []
     reading.scope = scope = Scope(outer, function=function)
     scope.values = _values(reading, function)
+    scope.bound = dict.fromkeys(scope.values, 1)
     if isinstance(node, ast.Lambda):
         scope.owner, scope.self_name = outer.owner, outer.self_name
         reading.learn_return(function, known(reading.value(node.body)))

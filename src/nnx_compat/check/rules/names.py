@@ -16,12 +16,7 @@ def find(event: events.Name) -> Problem | None:
     if there == releases.ALL:
         return None
     if not there:
-        return Problem(
-            f"`{event.path}` is in no release up to {facts.releases()[-1].version}",
-            releases.ALL,
-            error=event.error,
-            instead="the spelling, and nnx-compat for a newer Flax",
-        )
+        return _unknown(event)
     name = event.path.removeprefix("nnx.")
     ours = name in facts.backports()
     return works_on(
@@ -32,10 +27,23 @@ def find(event: events.Name) -> Problem | None:
     )
 
 
+def _unknown(event: events.Name) -> Problem | None:
+    if event.path.rpartition(".")[2].startswith("_"):
+        return None
+    return Problem(
+        f"`{event.path}` is in no release up to {facts.releases()[-1].version}",
+        releases.ALL,
+        error=event.error,
+        instead="the spelling, and nnx-compat for a newer Flax",
+    )
+
+
 def _refused(event: events.Name) -> Problem | None:
     """A name that nnx_compat's namespace cannot give to every release either."""
     there = masks.provided(event.path)
-    if there == releases.ALL or not masks.name(event.path):
+    if not masks.name(event.path):
+        return _unknown(event)
+    if there == releases.ALL:
         return None
     rows = facts.treatments().get(event.path, ())
     refused = [row for row in rows if row.treatment == "refused"]
