@@ -126,8 +126,13 @@ def _option(session: nox.Session, name: str) -> str | None:
 
 @nox.session(name="facts", venv_backend="none")
 def survey(session: nox.Session) -> None:
-    """Survey the names of every release and compare with names.json, or write it."""
+    """Survey every release and compare with names.json and uses.json, or write them."""
     names = ROOT / "src/nnx_compat/facts/names.json"
+    _surveyed(session, "tools/survey.py", names, str(names))
+    _surveyed(session, "tools/survey_uses.py", names.with_name("uses.json"))
+
+
+def _surveyed(session: nox.Session, tool: str, facts_file: Path, *known: str) -> None:
     env = environments.source_on_path()
     with tempfile.TemporaryDirectory() as folder:
         for release in facts.releases():
@@ -135,16 +140,15 @@ def survey(session: nox.Session) -> None:
             at = ROOT / ".nox" / "pairs" / pair.id
             python = str(environments.ensure(at, pair, TOOLS))
             out = str(Path(folder, f"{release.version}.json"))
-            look = ("tools/survey.py", "look", str(names), out)
-            session.run(python, *look, env=env, external=True)
+            session.run(python, tool, "look", *known, out, env=env, external=True)
         merged = Path(folder, "merged")
-        merge = ("tools/survey.py", "merge", folder, str(merged))
+        merge = (tool, "merge", folder, str(merged))
         session.run(sys.executable, *merge, env=env, external=True)
         text = merged.read_text()
     if "--write" in session.posargs:
-        environments.write_atomically(names, text)
-    elif names.read_text() != text:
-        session.error("names.json is stale\n  instead: nox -s facts -- --write")
+        environments.write_atomically(facts_file, text)
+    elif facts_file.read_text() != text:
+        session.error(f"{facts_file.name} is stale\n  instead: nox -s facts -- --write")
 
 
 @nox.session(venv_backend="none")

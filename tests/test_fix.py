@@ -7,6 +7,7 @@ import json
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,10 @@ from nnx_compat.check.rules import RULES
 from nnx_compat.check.sources import Source
 
 from .test_rules import FIXTURES, here, run
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tools import fuzz
 
 HEAD = "from nnx_compat import nnx\n"
 BOTH = "import nnx_compat as nc\nfrom nnx_compat import nnx\n"
@@ -572,3 +577,16 @@ def test_what_still_breaks_is_in_the_exit_code(tmp_path, capsys):
     file.write_text("from flax import nnx\nnnx.no_such_name\n")
     assert cli.main(["fix", str(file)]) == 1
     assert "NC101" in capsys.readouterr().out
+
+
+# -- a slice of tools/fuzz.py ---------------------------------------------------------
+
+
+def test_a_program_prints_the_same_once_it_is_fixed():
+    for program in fuzz.programs(12, seed=3):
+        assert fuzz.differing(program) == ""
+
+
+def test_no_input_is_a_traceback():
+    for text in fuzz.inputs(150, seed=3):
+        fuzz.tried(text)
