@@ -13,7 +13,9 @@ of releases), ``events`` (what the reader shows to the rules).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -184,11 +186,24 @@ def check(
     return report
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage: trees hold none, and looking through them is not linear."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _check_program(found: list[Source], report: Report) -> None:
     from .reader import read
 
-    program = Program(found)
-    readings = {reading.unit.source: reading for reading in read(program)}
+    with _uncollected():
+        program = Program(found)
+        readings = {reading.path: reading for reading in read(program)}
     report.unread += program.unread.values()
     for source in found:
         if source.path in program.unread:
@@ -198,7 +213,7 @@ def _check_program(found: list[Source], report: Report) -> None:
         for cell, why in source.bad:
             report.met += 1
             report.lost.append((f"{quoted(source.path)}:cell {cell}", why))
-        reading = readings.get(source)
+        reading = readings.get(source.path)
         if reading is not None:
             report.findings += source.reported(reading.findings)
             report.note(reading)
