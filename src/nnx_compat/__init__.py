@@ -33,7 +33,7 @@ __all__ = [
     # the main job, and the same weights on every release
     "pure_state_update", "reproducible_init",
     # the training step
-    "compile_step",
+    "jit", "compile_step",
     # what no static look can see
     "audit",
     # what is installed: versions, the revision chosen

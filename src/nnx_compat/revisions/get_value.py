@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
@@ -48,6 +49,9 @@ class Revision:
     """
 
     name = "get_value"
+
+    #: The attribute of a Variable in which its value is stored.
+    storage = "_raw_value"
 
     #: For a plug-in: a PEP 440 specifier of the releases it serves.
     releases: str | None = None
@@ -202,6 +206,13 @@ class Revision:
         """All metadata, Flax's own bookkeeping included."""
         return dict(variable.get_metadata())
 
+    def annotations(self, like: Sequence[Leaf]) -> Callable[[Sequence[Leaf]], Any]:
+        """A function that reads the metadata of Variables like these, to compare them.
+
+        What it gives may be what the Variables store: it is not to be changed.
+        """
+        return _stored_metadata
+
     def set_metadata(self, variable: Leaf, metadata: Mapping[str, object]) -> None:
         """Add or replace metadata."""
         variable.set_metadata(**metadata)
@@ -231,6 +242,13 @@ class Revision:
     def key_derivation(self) -> str:
         """What the key derivation depends on besides jax's own settings."""
         return ""
+
+
+_metadata = attrgetter("_var_metadata")
+
+
+def _stored_metadata(variables: Sequence[Leaf]) -> Any:
+    return list(map(_metadata, variables))
 
 
 def nested(flat: Mapping[Path, object]) -> Any:

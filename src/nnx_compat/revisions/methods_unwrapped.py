@@ -34,6 +34,8 @@ class Revision(newer.Revision):
 
     name = "methods_unwrapped"
 
+    storage = "value"
+
     @staticmethod
     def matches(nnx: ModuleType) -> bool:
         """No function ``split``, and Variables with ``get_value``."""

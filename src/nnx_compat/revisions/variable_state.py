@@ -6,8 +6,9 @@ A Variable is a leaf of jax here (except on the last of these releases), and
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ class Revision(newer.Revision):
     """Spelled with ``VariableState``."""
 
     name = "variable_state"
+
+    storage = "raw_value"
 
     def __init__(self, nnx: ModuleType) -> None:
         self.nnx = nnx
@@ -99,6 +102,12 @@ class Revision(newer.Revision):
             )
         return walk(graph, (), node, set())
 
+    def annotations(self, like: Sequence[Leaf]) -> Callable[[Sequence[Leaf]], Any]:
+        """Slots came in the middle of these releases, with a dict for the metadata."""
+        if hasattr(self.nnx.Variable, "_var_metadata"):
+            return super().annotations(like)
+        return in_dicts(like)
+
     def variable_type(self, variable: Leaf) -> type[Variable[Any]]:
         """A VariableState names the class it stands for."""
         if isinstance(variable, self.nnx.VariableState):
@@ -110,7 +119,36 @@ class Revision(newer.Revision):
         """Before ``Variable.get_metadata``: what ``vars`` has besides the storage."""
         if isinstance(variable, self._with_metadata):
             return dict(variable.get_metadata())
-        return {k: v for k, v in vars(variable).items() if k not in STORAGE}
+        return _kept(variable)
+
+
+def _kept(variable: Leaf) -> dict[str, Any]:
+    return {k: v for k, v in vars(variable).items() if k not in STORAGE}
+
+
+def in_dicts(like: Sequence[Leaf]) -> Callable[[Sequence[Leaf]], Any]:
+    """``annotations`` of Variables that store their metadata as attributes."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, variable in enumerate(like):
+        groups.setdefault(tuple(_kept(variable)), []).append(number)
+    if any(len(names) < 2 for names in groups):
+        return lambda variables: list(map(_kept, variables))
+    # no bytecode for each: a fifth of the time
+    pairs = [(operator.itemgetter(*n), _pick(members)) for n, members in groups.items()]
+
+    def read(variables: Sequence[Leaf]) -> Any:
+        stored = list(map(vars, variables))
+        found = [list(map(taken, members(stored))) for taken, members in pairs]
+        return list(map(len, stored)), found
+
+    return read
+
+
+def _pick(numbers: list[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    if len(numbers) == 1:
+        return lambda items: [items[numbers[0]]]
+    picked: Callable[[Sequence[Any]], Sequence[Any]] = operator.itemgetter(*numbers)
+    return picked
 
 
 def walk(

@@ -7,6 +7,7 @@ Libraries that want to be left alone import from here::
 
 from .. import nnx
 from .._install import install, installed, installed_names, uninstall
+from .._jit import jit
 from ..auditing import audit
 from ..functional import (
     clone,
@@ -57,6 +58,7 @@ __all__ = [
     "iter_graph",
     "iter_modules",
     "jax_version",
+    "jit",
     "map_state",
     "merge",
     "merge_state",

@@ -242,11 +242,12 @@ class LayoutKey(Layout):
         return (
             isinstance(other, LayoutKey)
             and self.fits(other)
-            and all(map(_same_metadata, self.leaves.values(), other.leaves.values()))
+            and all(map(same_metadata, self.leaves.values(), other.leaves.values()))
         )
 
 
-def _same_metadata(one: Leaf, other: Leaf) -> bool:
+def same_metadata(one: Leaf, other: Leaf) -> bool:
+    """Whether two leaves of a state, if they are Variables, are annotated alike."""
     if not functional.is_variable(one):
         return True
     mine, its = bound.metadata(one), bound.metadata(other)

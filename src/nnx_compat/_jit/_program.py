@@ -1,0 +1,135 @@
+"""What jax compiles for the calls of one structure, and what is known of its results.
+
+Inside, new nodes are built around traced arrays and the function is called with them.
+What it did to them is found while it is traced, once: nearly always only values have
+changed, and then a call is arrays in, arrays out, each array to its Variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+
+from .._nnx.transforms._layout import Layout, LayoutKey, same_metadata
+from .._nnx.transforms._lifted import with_static
+from .._nnx.transforms._outcome import Outcome, Traced
+from ..functional import is_variable
+
+Arrays: TypeAlias = Sequence[jax.Array]
+Program: TypeAlias = Callable[[Arrays, Arrays], "tuple[Arrays, Arrays, dict[Any, Any]]"]
+
+
+class Key(NamedTuple):
+    """The static part of a call: one program for each that is different."""
+
+    layout: LayoutKey
+    positions: tuple[tuple[int, object], ...]
+    names: tuple[tuple[str, object], ...]
+    donated: tuple[bool, ...]
+    shardings: tuple[tuple[Any, ...], tuple[Any, ...]] | None
+
+    def rough(self) -> object:
+        """Something to hash: a graphdef cannot be where a Module has a list."""
+        layout = self.layout
+        return layout.treedef, tuple(layout.leaves), self.positions, self.names
+
+
+class Effect:
+    """What a call does besides computing: found in a trace, applied after each call.
+
+    Attributes:
+        outcome: what it did, in full.
+        values_only: whether it did no more than give Variables other values, and
+            returns no node.
+        changed: the numbers of the Variables that it gave one; None for all.
+    """
+
+    # the only key of a dict that the program returns: jax puts that together without
+    # a bytecode, where an object of a class would be made in Python, after the
+    # call has used up donated arrays and before anybody has its results
+    def __init__(self, outcome: Outcome, values_only: bool) -> None:
+        self.outcome = outcome
+        self.values_only = values_only
+        self.changed: list[int] | None = None
+        self.out = outcome.layout.treedef.children()[1]
+
+
+def compiled(
+    key: Key,
+    fun: Callable[..., Any],
+    options: dict[str, Any],
+    shardings: tuple[Any, Any],
+    noted: Callable[[Arrays], None],
+) -> Program:
+    """The program for the calls of one structure.
+
+    Args:
+        key: what is static of them.
+        fun: the function.
+        options: of ``jax.jit``.
+        shardings: prefixes of the arguments and of the output.
+        noted: called at each trace, with the arrays of the arguments.
+    """
+    if key.shardings is not None:
+        options = {**options, "in_shardings": tuple(map(list, key.shardings))}
+    donates = any(key.donated)
+
+    def program(
+        donated: Arrays, others: Arrays
+    ) -> tuple[list[jax.Array], list[jax.Array], dict[Effect, tuple[()]]]:
+        parts = iter(others), iter(donated)
+        arrays = [next(parts[d]) for d in key.donated]
+        noted(arrays)
+        traced = Traced(key.layout, arrays)
+        args, kwargs = traced.tree
+        args = with_static(args, dict(key.positions))
+        out = fun(*args, **kwargs, **dict(key.names))
+        return _results(traced, out, shardings, donates)
+
+    made: Program = jax.jit(program, donate_argnums=0 if donates else (), **options)
+    return made
+
+
+def _results(
+    traced: Traced, out: object, shardings: tuple[Any, Any], donates: bool
+) -> tuple[list[jax.Array], list[jax.Array], dict[Effect, tuple[()]]]:
+    """The arrays for the Variables, all others, and what becomes of them."""
+    before = traced.layout
+    prefix = None
+    if shardings != (None, None):
+        prefix = before.of_nodes((shardings[0], None)), shardings[1]
+    arrays, outcome = traced.outcome(out, prefix)
+    if prefix is not None:
+        arrays = [
+            array if s is None else jax.lax.with_sharding_constraint(array, s)
+            for array, s in zip(arrays, outcome.axes, strict=True)
+        ]
+    effect = Effect(outcome, _values_only(before, outcome))
+    outcome.layout.empty()
+    if not effect.values_only:
+        return [], arrays, {effect: ()}
+    count = len(before.leaves)
+    new, rest = arrays[:count], arrays[count:]
+    if not donates:
+        given = traced.given
+        effect.changed = [i for i in range(count) if new[i] is not given[i]]
+        new = [new[i] for i in effect.changed]
+    return new, rest, {effect: ()}
+
+
+def _values_only(before: Layout, outcome: Outcome) -> bool:
+    """Whether each array of the state belongs to the same Variable as before."""
+    after = outcome.layout
+    nodes = sum(number is not None for number in after.at)
+    if not outcome.same or nodes > outcome.count:
+        return False
+    leaf = jax.tree_util.tree_structure(0)
+    return (
+        list(after.leaves) == list(before.leaves)
+        and all(structure == leaf for structure in before.structures)
+        and after.structures == before.structures
+        and all(map(is_variable, before.leaves.values()))
+        and all(map(same_metadata, before.leaves.values(), after.leaves.values()))
+    )

@@ -1,0 +1,224 @@
+"""A walk remembered: what has to be found again, and how the leaves are read."""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, repeat
+from types import MemberDescriptorType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._release import here
+from ..revisions import bound, nnx
+from ..revisions.get_value import Path
+from ._walk import Unplanned, Walk, frozen
+
+if TYPE_CHECKING:
+    from flax.nnx import Variable
+
+Pick = Callable[[Sequence[Any]], tuple[Any, ...]]
+
+
+class Leaves(NamedTuple):
+    """What nodes that match a plan hold: Variables, then leaves that are none."""
+
+    variables: tuple[Variable[Any], ...]
+    bare: tuple[Any, ...]
+
+
+class Plan:
+    """How nodes of one structure are recognised, and where their leaves are.
+
+    Args:
+        nodes: the nodes together, as ``split`` would be given them.
+        paths: of the leaves of their state, in order.
+        live: their Variables by path.
+
+    Raises:
+        Unplanned: only a walk by Flax itself can judge them.
+    """
+
+    def __init__(
+        self,
+        nodes: tuple[Any, ...],
+        paths: Iterable[Path],
+        live: Mapping[Path, Variable[Any]],
+    ) -> None:
+        try:
+            walk = Walk(nodes)
+        except RecursionError:
+            raise Unplanned("containers that hold themselves") from None
+        self._count = len(walk.met)
+        values = [seen.value for seen in walk.met]
+        self._steps = walk.steps
+        self._keys = list(chain.from_iterable(filter(_is_dict, walk.contents)))
+        self._lengths = [len(c) for c in walk.contents if not _is_dict(c)]
+        self._again = tuple(walk.again)
+        # what is a container, a Variable or another leaf has to be of the same class
+        self._classed = pick(walk.inside)
+        self._classes = list(map(type, self._classed(values)))
+        self._objects = pick(walk.objects)
+        self._distinct = len(walk.objects) + len(walk.variables)
+        self._statics = pick(walk.statics)
+        self._fixed = tuple(
+            seen.value if seen.path[-1] == here.data_names else frozen(seen.value)
+            for seen in (walk.met[number] for number in walk.statics)
+        )
+        self._fixed_classes = list(map(type, self._statics(values)))
+        paths = list(paths)
+        variables, bare = _in_order(walk, paths, live)
+        self._order = _mixed(paths, live)
+        self._variables, self._bare = pick(variables), pick(bare)
+        found = self._variables(values)
+        self._variable_classes = list(map(type, found))
+        self._bare_classes = list(map(type, self._bare(values)))
+        self._annotations = bound.annotations(found)
+        self._annotated = frozen(self._annotations(found))
+
+    def match(self, nodes: tuple[Any, ...]) -> Leaves | None:
+        """The leaves of nodes of this structure, None for nodes of another one."""
+        try:
+            return self._match(nodes)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+            return None  # something is of another kind, or cannot be compared
+
+    def values(self, found: Leaves) -> list[Any]:
+        """The values of the leaves, in the order of the state."""
+        if self._order is None:
+            return read(found.variables)
+        return list(self._order([*read(found.variables), *found.bare]))
+
+    def _match(self, nodes: tuple[Any, ...]) -> Leaves | None:
+        contents: list[Any] = [nodes]
+        views: list[Iterable[Any]] = [nodes]
+        keyed: list[dict[Any, Any]] = []
+        lengths = [len(nodes)]
+        for parent, key, attribute in self._steps:
+            content = contents[parent][key]
+            if attribute is not None:
+                content = getattr(content, attribute)
+            contents.append(content)
+            if isinstance(content, dict):
+                keyed.append(content)
+                views.append(content.values())
+            else:
+                lengths.append(len(content))
+                views.append(content)
+        if lengths != self._lengths or list(chain.from_iterable(keyed)) != self._keys:
+            return None
+        met = list(chain.from_iterable(views))
+        statics = self._statics(met)
+        variables, bare = self._variables(met), self._bare(met)
+        if (
+            list(map(type, self._classed(met))) != self._classes
+            or list(map(type, variables)) != self._variable_classes
+            or list(map(type, statics)) != self._fixed_classes
+            or statics != self._fixed
+            or self._annotations(variables) != self._annotated
+        ):
+            return None
+        if bare and list(map(type, bare)) != self._bare_classes:
+            return None
+        distinct = set(map(id, variables))
+        distinct.update(map(id, self._objects(met)))
+        if len(distinct) != self._distinct:
+            return None  # something is shared that was not
+        for number, first in self._again:
+            if met[number] is not met[first]:
+                return None
+        return Leaves(variables, bare)
+
+
+def made(
+    nodes: tuple[Any, ...],
+    paths: Iterable[Path],
+    live: Mapping[Path, Variable[Any]],
+) -> Plan | None:
+    """A plan of nodes that can have one and match it; else None."""
+    try:
+        plan = Plan(nodes, paths, live)
+    except Unplanned:
+        return None
+    return plan if plan.match(nodes) is not None else None
+
+
+def _in_order(
+    walk: Walk, paths: Sequence[Path], live: Mapping[Path, Variable[Any]]
+) -> tuple[list[int], list[int]]:
+    """The numbers of the Variables and of the other leaves, in the order of the state.
+
+    Raises:
+        Unplanned: Flax sees other leaves than were met.
+    """
+    numbers = {id(walk.met[number].value): number for number in walk.variables}
+    elsewhere = {walk.met[number].path: number for number in walk.bare}
+    variables, bare = [], []
+    for path in paths:
+        if path in live:
+            variables.append(numbers.get(id(live[path]), -1))
+        else:
+            bare.append(elsewhere.get(path, -1))
+    found = sorted(variables), sorted(bare)
+    if found != (sorted(walk.variables), sorted(walk.bare)):
+        raise Unplanned("leaves that Flax finds elsewhere")
+    return variables, bare
+
+
+def _mixed(paths: list[Path], live: Mapping[Path, Variable[Any]]) -> Pick | None:
+    """From the Variables and then the others to all in the order of the state."""
+    numbers = list(range(len(paths)))
+    order = [i for i in numbers if paths[i] in live]
+    order += [i for i in numbers if paths[i] not in live]
+    if order == numbers and all(path in live for path in paths):
+        return None
+    return pick([order.index(i) for i in numbers])
+
+
+def _is_dict(content: object) -> bool:
+    return isinstance(content, dict)
+
+
+def pick(numbers: Sequence[int]) -> Pick:
+    """A function from all things to those of these numbers, as fast as there is."""
+    if not numbers:
+        return lambda things: ()
+    if len(numbers) == 1:
+        (number,) = numbers
+        return lambda things: (things[number],)
+    found: Pick = operator.itemgetter(*numbers)
+    return found
+
+
+# -- the values of Variables, as they are stored: no hook runs, no trace level is asked
+
+_read = operator.attrgetter(bound.storage)
+
+
+def read(variables: Sequence[Variable[Any]]) -> list[Any]:
+    """The values of Variables."""
+    return list(map(_read, variables))
+
+
+# the slot itself takes half the time, where there are slots
+_slot = getattr(nnx.Variable, bound.storage, None)
+
+
+def write(variables: Sequence[Variable[Any]], values: Sequence[Any]) -> None:
+    """Give Variables new values."""
+    if len(variables) != len(values):
+        raise ValueError(f"{len(variables)} Variables and {len(values)} values")
+    write_each(variables, values)
+
+
+def write_each(variables: Iterable[Variable[Any]], values: Iterable[Any]) -> None:
+    """Give Variables new values, all of them whatever signal comes in between.
+
+    No bytecode runs between the first and the last, so there is no place for a
+    KeyboardInterrupt.
+    """
+    if isinstance(_slot, MemberDescriptorType):
+        deque(map(_slot.__set__, variables, values), maxlen=0)
+    else:
+        names = repeat(bound.storage)
+        deque(map(object.__setattr__, variables, names, values), maxlen=0)
