@@ -23,7 +23,7 @@ from .._plan import Plan
 from ..revisions import bound
 from ._arguments import Labels
 from ._program import Arrays, Effect, Key, Program, compiled
-from ._trace import at_top
+from ._trace import at_top, in_native_context
 from ._why import History, described
 
 P = ParamSpec("P")
@@ -81,22 +81,37 @@ class Compiled(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function; its arguments are brought up to date."""
-        if self._planned and at_top():
-            given = self._given(args, kwargs)
-            nodes = given.nodes
-            for number, entry in enumerate(given.entries):
-                found = entry.plan.match(nodes)
-                if found is not None:
-                    arrays, treedef = jax.tree_util.tree_flatten(entry.plan.values(found))
-                    if treedef == entry.treedef:
-                        if number:
-                            given.entries.insert(0, given.entries.pop(number))
-                        arrays += given.arrays
-                        return cast(R, _run(entry, nodes, found.variables, arrays))
-            new = self._met(given)
-            if new is not None:
-                return self(*args, **kwargs)
+        if self._planned and at_top() and not in_native_context():
+            try:
+                return self._by_plan(args, kwargs)
+            except _plan.Unplanned:
+                pass  # nothing was run
         return cast(R, self._slow(*args, **kwargs))
+
+    def _by_plan(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
+        given = self._given(args, kwargs)
+        nodes, entries = given.nodes, given.entries
+        for number, entry in enumerate(entries):
+            found = entry.plan.match(nodes)
+            if found is None:
+                continue
+            arrays, treedef = jax.tree_util.tree_flatten(entry.plan.values(found))
+            if treedef == entry.treedef:
+                if number:
+                    entries.insert(0, entries.pop(number))
+                break
+        else:
+            entry = self._met(given)
+            found = entry.plan.match(nodes)
+            assert found is not None
+            arrays = jax.tree_util.tree_leaves(entry.plan.values(found))
+        arrays += given.arrays
+        try:
+            return cast(R, _run(entry, nodes, found.variables, arrays))
+        except _plan.Unplanned:
+            self._refused[given.form] = PLANS + 1
+            entries.clear()
+            raise
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -160,16 +175,21 @@ class Compiled(Generic[P, R]):
         entries = self._entries.setdefault(form, [])
         return Given(tree, nodes, arrays, form, entries, len(args))
 
-    def _met(self, given: Given) -> Entry | None:
-        """An entry for a structure that no plan was found for, if it can have one."""
+    def _met(self, given: Given) -> Entry:
+        """An entry for a structure that no plan was found for.
+
+        Raises:
+            Unplanned: it cannot have one.
+        """
         if self._refused.get(given.form, 0) > PLANS:
-            return None
+            raise _plan.Unplanned("as it was before")
+        self._refused[given.form] = self._refused.get(given.form, 0) + 1
         layout = Layout(given.tree)
         live = bound.live_variables(layout.nodes) if layout.nodes else {}
-        plan = _plan.made(layout.nodes, layout.leaves, live)
-        if plan is None:
-            self._refused[given.form] = self._refused.get(given.form, 0) + 1
-            return None
+        plan = _plan.Plan(layout.nodes, layout.leaves, live)
+        found = plan.match(layout.nodes)
+        if found is None:
+            raise _plan.Unplanned("not even itself")
         _, _, static, names = given.form
         donated = self._donated.leaves(layout, given.count, dict(static))
         shardings = None
@@ -180,8 +200,6 @@ class Compiled(Generic[P, R]):
                 tuple(s for s, d in zip(each, donated, strict=True) if not d),
             )
         key = Key(LayoutKey(layout), static, names, donated, shardings)
-        found = plan.match(layout.nodes)
-        assert found is not None
         entry = Entry(
             plan,
             self._program(key, given, layout),
@@ -189,6 +207,7 @@ class Compiled(Generic[P, R]):
             _plan.pick([i for i, d in enumerate(donated) if d]) if any(donated) else None,
             _plan.pick([i for i, d in enumerate(donated) if not d]),
         )
+        del self._refused[given.form]
         given.entries.insert(0, entry)
         del given.entries[PLANS:]
         while len(self._entries) > STRUCTURES:

@@ -136,8 +136,10 @@ def jit(
     if fun is None:
         return cast("Callable[..., Any]", functools.partial(jit, **options))
     fun = free_function("jit", fun)
-    no_nodes_in("jit", "in_shardings", in_shardings)
-    no_nodes_in("jit", "out_shardings", out_shardings)
+    planned = _propagates_all(graph, graph_updates)
+    if planned:  # in tree mode a Module may be one
+        no_nodes_in("jit", "in_shardings", in_shardings)
+        no_nodes_in("jit", "out_shardings", out_shardings)
     programs = {
         key: options[key]
         for key in ("keep_unused", "device", "backend", "inline")
@@ -146,7 +148,7 @@ def jit(
     return Compiled(
         fun,
         functools.partial(newest("jit"), **options),
-        _propagates_all(graph, graph_updates),
+        planned,
         Labels(fun, static_argnums, static_argnames),
         Labels(fun, donate_argnums, donate_argnames),
         (list(in_shardings) if isinstance(in_shardings, tuple) else in_shardings, out_shardings),

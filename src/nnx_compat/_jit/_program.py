@@ -15,7 +15,9 @@ import jax
 from .._nnx.transforms._layout import Layout, LayoutKey, same_metadata
 from .._nnx.transforms._lifted import with_static
 from .._nnx.transforms._outcome import Outcome, Traced
+from .._plan import Unplanned
 from ..functional import is_variable
+from ..revisions import bound
 
 Arrays: TypeAlias = Sequence[jax.Array]
 Program: TypeAlias = Callable[[Arrays, Arrays], "tuple[Arrays, Arrays, dict[Any, Any]]"]
@@ -73,7 +75,7 @@ def compiled(
         noted: called at each trace, with the arrays of the arguments.
     """
     if key.shardings is not None:
-        options = {**options, "in_shardings": tuple(map(list, key.shardings))}
+        options = {**options, "in_shardings": key.shardings}
     donates = any(key.donated)
 
     def program(
@@ -81,6 +83,7 @@ def compiled(
     ) -> tuple[list[jax.Array], list[jax.Array], dict[Effect, tuple[()]]]:
         parts = iter(others), iter(donated)
         arrays = [next(parts[d]) for d in key.donated]
+        _no_references(arrays)
         noted(arrays)
         traced = Traced(key.layout, arrays)
         args, kwargs = traced.tree
@@ -101,6 +104,7 @@ def _results(
     if shardings != (None, None):
         prefix = before.of_nodes((shardings[0], None)), shardings[1]
     arrays, outcome = traced.outcome(out, prefix)
+    _no_references(arrays)
     if prefix is not None:
         arrays = [
             array if s is None else jax.lax.with_sharding_constraint(array, s)
@@ -117,6 +121,11 @@ def _results(
         effect.changed = [i for i in range(count) if new[i] is not given[i]]
         new = [new[i] for i in effect.changed]
     return new, rest, {effect: ()}
+
+
+def _no_references(arrays: Arrays) -> None:
+    if any(isinstance(array, bound.reference_types) for array in arrays):
+        raise Unplanned("a reference to an array")
 
 
 def _values_only(before: Layout, outcome: Outcome) -> bool:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import jax
 import jax.extend.core
 
-__all__ = ["at_top"]
+from .._release import registry
+
+__all__ = ["at_top", "in_native_context"]
 
 
 def _found() -> Callable[[], bool]:
@@ -32,3 +34,10 @@ def _found() -> Callable[[], bool]:
 
 
 at_top = _found()
+
+_context = getattr(registry, "GRAPH_CONTEXT", None)
+
+
+def in_native_context() -> bool:
+    """Whether ``nnx.cached_partial`` or the like has something to say to ``nnx.jit``."""
+    return getattr(_context, "tmp_static_cache", None) is not None

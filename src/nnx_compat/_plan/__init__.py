@@ -10,7 +10,7 @@ A plan holds no node, no Variable and no array: it knows types, keys and static 
 So it keeps nothing alive, and serves every model of the same structure.
 """
 
-from ._plan import Leaves, Pick, Plan, made, pick, read, write, write_each
+from ._plan import Leaves, Pick, Plan, pick, read, write, write_each
 from ._walk import OBJECT, Unplanned, Walk
 
 __all__ = [

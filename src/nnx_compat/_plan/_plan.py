@@ -130,19 +130,6 @@ class Plan:
         return Leaves(variables, bare)
 
 
-def made(
-    nodes: tuple[Any, ...],
-    paths: Iterable[Path],
-    live: Mapping[Path, Variable[Any]],
-) -> Plan | None:
-    """A plan of nodes that can have one and match it; else None."""
-    try:
-        plan = Plan(nodes, paths, live)
-    except Unplanned:
-        return None
-    return plan if plan.match(nodes) is not None else None
-
-
 def _in_order(
     walk: Walk, paths: Sequence[Path], live: Mapping[Path, Variable[Any]]
 ) -> tuple[list[int], list[int]]:
