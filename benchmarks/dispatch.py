@@ -96,6 +96,11 @@ def contenders(step, leaves):
         return lambda: fn(x, y).block_until_ready()
 
     yield "nnx.jit", lambda: _bound(nnx.jit(step), make(leaves), waiting)
+    yield "nc.jit", lambda: _bound(nc.jit(step), make(leaves), waiting)
+    yield (
+        "nc.jit(donate_argnums=...)",
+        lambda: _bound(nc.jit(step, donate_argnums=(0, 1)), make(leaves), waiting),
+    )
     if nc.supports("nnx.cached_partial"):
         yield (
             "nnx.cached_partial",

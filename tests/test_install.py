@@ -356,3 +356,38 @@ def test_a_script_runs_with_it(tmp_path):
     ran = subprocess.run([*command, "no.py"], capture_output=True, text=True)
     assert ran.returncode == 2
     assert "instead: nnx-compat run -m no" in ran.stderr
+
+
+def test_fast_puts_our_jit_in_the_place_of_flaxs_until_uninstall():
+    before = native.jit
+    with nc.installed():
+        nc.install(fast=True)
+        assert f"{native.__name__}.jit" in nc.installed_names()
+        step = native.jit(lambda x: x + 1)
+        assert int(step(1)) == 2 and step.traces == 1
+        assert native.jit(static_argnums=1)(lambda x, n: x * n)(2, 3) == 6
+        assert nc.nnx.jit is native.jit
+    assert native.jit is before
+    assert nc.nnx.jit is not native.jit or nc.nnx.jit is before
+
+
+def test_a_script_runs_fast_with_the_same_results(tmp_path):
+    import subprocess
+
+    script = tmp_path / "train.py"
+    script.write_text(
+        f"from {native.__name__.rpartition('.')[0]} import nnx\n"
+        "import jax.numpy as jnp\n"
+        "@nnx.jit\n"
+        "def call(model, x):\n"
+        "    return model(x, use_running_average=False).sum()\n"
+        "model = nnx.BatchNorm(2, rngs=nnx.Rngs(0))\n"
+        "x = jnp.arange(8.0).reshape(4, 2)\n"
+        "print([float(call(model, x)) for _ in range(3)], hasattr(call, 'traces'))\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-m", "nnx_compat", "run"]
+    plain, fast = (
+        subprocess.run([*command, *flags, str(script)], capture_output=True, text=True)
+        for flags in ([], ["--fast"])
+    )
+    assert fast.stdout == plain.stdout.replace("False", "True"), fast.stderr

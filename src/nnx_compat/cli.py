@@ -128,8 +128,11 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser(
         "run", help="run a script or a module with what the installed Flax lacks",
-        usage="nnx-compat run [-h] [-m] script.py|module [argument ...]",
+        usage="nnx-compat run [-h] [--fast] [-m] script.py|module [argument ...]",
     )  # fmt: skip
+    run.add_argument(
+        "--fast", action="store_true", help="with nnx_compat.jit as its nnx.jit"
+    )
     run.add_argument("-m", dest="module", action="store_true", help="run a module")
     run.add_argument("target", metavar="script.py|module")
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
@@ -440,7 +443,7 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    nc.install()
+    nc.install(fast=options.fast)
     sys.argv[:] = [script, *options.arguments]
     if options.module:
         sys.path.insert(0, os.getcwd())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -27,13 +27,18 @@ _ABSENT = object()
 _done: list[Addition] = []
 
 
-def install() -> None:
+def install(*, fast: bool = False) -> None:
     """Give the installed Flax what it lacks, until ``uninstall``.
 
     Adds names to ``flax.nnx``, methods to its classes, settings about NNX to
     ``flax.config``, and module paths that vanished to ``sys.modules``. Never replaces
     what is there, except where the facts say that a call is an error today. Calling it
-    again does nothing; any thread may.
+    again does nothing more; any thread may.
+
+    Args:
+        fast: put ``nnx_compat.jit`` in the place of ``nnx.jit``, too: the same meaning
+            without a walk over the model at every call. Functions that are decorated
+            from then on have it.
 
     Example:
         >>> import nnx_compat as nc
@@ -43,16 +48,24 @@ def install() -> None:
         >>> nc.uninstall()
     """
     with _lock:
-        if _done:
-            return
-        from .additions import additions  # the backports, which few need installed
+        if not _done:
+            from .additions import additions  # the backports, which few need installed
 
-        try:
-            for owner, name, value in additions():
-                _set(owner, name, value)
-        except BaseException:
-            uninstall()
-            raise
+            _add(additions)
+        if fast and not any(name == "jit" for _, name, _ in _done):
+            from .fast import replacements
+
+            _add(replacements)
+
+
+def _add(what: Callable[[], Iterable[Addition]]) -> None:
+    """All of them or, after an error, nothing at all."""
+    try:
+        for owner, name, value in what():
+            _set(owner, name, value)
+    except BaseException:
+        uninstall()
+        raise
 
 
 def uninstall() -> None:

@@ -20,9 +20,10 @@ import jax
 from .. import _plan
 from .._nnx.transforms._layout import Layout, LayoutKey, is_node
 from .._plan import Plan
+from .._release import here
 from ..revisions import bound
 from ._arguments import Labels
-from ._program import Arrays, Effect, Key, Program, compiled
+from ._program import Arrays, Effect, Key, Program, compiled, no_references
 from ._trace import at_top, in_native_context
 from ._why import History, described
 
@@ -43,7 +44,8 @@ class Entry(NamedTuple):
 
     plan: Plan
     program: Program
-    treedef: jax.tree_util.PyTreeDef
+    #: of the values of the Variables; None where each is one array
+    treedef: jax.tree_util.PyTreeDef | None
     donated: _plan.Pick | None
     others: _plan.Pick
 
@@ -95,11 +97,14 @@ class Compiled(Generic[P, R]):
             found = entry.plan.match(nodes)
             if found is None:
                 continue
-            arrays, treedef = jax.tree_util.tree_flatten(entry.plan.values(found))
-            if treedef == entry.treedef:
-                if number:
-                    entries.insert(0, entries.pop(number))
-                break
+            arrays = entry.plan.values(found)
+            if entry.treedef is not None:
+                arrays, treedef = jax.tree_util.tree_flatten(arrays)
+                if treedef != entry.treedef:
+                    continue
+            if number:
+                entries.insert(0, entries.pop(number))
+            break
         else:
             entry = self._met(given)
             found = entry.plan.match(nodes)
@@ -184,6 +189,7 @@ class Compiled(Generic[P, R]):
         if self._refused.get(given.form, 0) > PLANS:
             raise _plan.Unplanned("as it was before")
         self._refused[given.form] = self._refused.get(given.form, 0) + 1
+        no_references(given.arrays)
         layout = Layout(given.tree)
         live = bound.live_variables(layout.nodes) if layout.nodes else {}
         plan = _plan.Plan(layout.nodes, layout.leaves, live)
@@ -199,11 +205,14 @@ class Compiled(Generic[P, R]):
                 tuple(s for s, d in zip(each, donated, strict=True) if d),
                 tuple(s for s, d in zip(each, donated, strict=True) if not d),
             )
-        key = Key(LayoutKey(layout), static, names, donated, shardings)
+        fixed = plan.fixed if here.split_is_a_method else ()
+        key = Key(LayoutKey(layout), static, names, donated, shardings, fixed)
+        values = plan.values(found)
+        treedef = jax.tree_util.tree_structure(values)
         entry = Entry(
             plan,
             self._program(key, given, layout),
-            jax.tree_util.tree_structure(plan.values(found)),
+            None if treedef == jax.tree_util.tree_structure([0] * len(values)) else treedef,
             _plan.pick([i for i, d in enumerate(donated) if d]) if any(donated) else None,
             _plan.pick([i for i, d in enumerate(donated) if not d]),
         )

@@ -7,7 +7,7 @@ changed, and then a call is arrays in, arrays out, each array to its Variable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -31,6 +31,8 @@ class Key(NamedTuple):
     names: tuple[tuple[str, object], ...]
     donated: tuple[bool, ...]
     shardings: tuple[tuple[Any, ...], tuple[Any, ...]] | None
+    #: static values of the nodes, where a graphdef is equal though these are not
+    fixed: tuple[object, ...]
 
     def rough(self) -> object:
         """Something to hash: a graphdef cannot be where a Module has a list."""
@@ -83,7 +85,9 @@ def compiled(
     ) -> tuple[list[jax.Array], list[jax.Array], dict[Effect, tuple[()]]]:
         parts = iter(others), iter(donated)
         arrays = [next(parts[d]) for d in key.donated]
-        _no_references(arrays)
+        if not jax.tree_util.all_leaves(arrays):
+            raise Unplanned("a Variable that was an array")
+        no_references(arrays)
         noted(arrays)
         traced = Traced(key.layout, arrays)
         args, kwargs = traced.tree
@@ -104,7 +108,7 @@ def _results(
     if shardings != (None, None):
         prefix = before.of_nodes((shardings[0], None)), shardings[1]
     arrays, outcome = traced.outcome(out, prefix)
-    _no_references(arrays)
+    no_references(arrays)
     if prefix is not None:
         arrays = [
             array if s is None else jax.lax.with_sharding_constraint(array, s)
@@ -123,7 +127,12 @@ def _results(
     return new, rest, {effect: ()}
 
 
-def _no_references(arrays: Arrays) -> None:
+def no_references(arrays: Iterable[object]) -> None:
+    """Check that there are arrays, and no references to any.
+
+    Raises:
+        Unplanned: there are.
+    """
     if any(isinstance(array, bound.reference_types) for array in arrays):
         raise Unplanned("a reference to an array")
 

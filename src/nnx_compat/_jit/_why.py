@@ -10,7 +10,7 @@ import jax
 from .._nnx.transforms._layout import is_node
 from .._plan import OBJECT, Walk
 from .._release import registry
-from ..functional import Path, is_variable, variable_type
+from ..functional import INTERNAL, Path, is_variable, variable_type
 from ..revisions import bound
 from ..revisions.get_value import plain_key
 
@@ -73,6 +73,8 @@ def described(
     fixed = {label: _short(value) for label, value in static.items()}
     walk = Walk(layout.nodes)
     for seen in walk.met:
+        if isinstance(seen.path[-1], str) and seen.path[-1].startswith(INTERNAL):
+            continue
         label = of_nodes[seen.path[0]] + _dotted(seen.path[1:])
         fixed[label] = _what(seen.value)
     labels = [names[leaf] + _dotted(path[1:]) for leaf, path in layout.owners]

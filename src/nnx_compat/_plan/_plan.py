@@ -35,6 +35,9 @@ class Plan:
         paths: of the leaves of their state, in order.
         live: their Variables by path.
 
+    Attributes:
+        fixed: their static values.
+
     Raises:
         Unplanned: only a walk by Flax itself can judge them.
     """
@@ -49,19 +52,28 @@ class Plan:
             walk = Walk(nodes)
         except RecursionError:
             raise Unplanned("containers that hold themselves") from None
-        self._count = len(walk.met)
-        values = [seen.value for seen in walk.met]
-        self._steps = walk.steps
-        self._keys = list(chain.from_iterable(filter(_is_dict, walk.contents)))
-        self._lengths = [len(c) for c in walk.contents if not _is_dict(c)]
-        self._again = tuple(walk.again)
+        self._ways, order = _ways(walk)
+        keyed = [i for i in order if isinstance(walk.contents[i], dict)]
+        listed = [i for i in order if not isinstance(walk.contents[i], dict)]
+        self._keyed = pick([order.index(i) for i in keyed])
+        self._listed = pick([order.index(i) for i in listed])
+        self._keys = list(chain.from_iterable(walk.contents[i] for i in keyed))
+        self._lengths = [len(walk.contents[i]) for i in listed]
+        numbers = _renumbered(walk, [*keyed, *listed])
+        values = [walk.met[number].value for number in numbers]
+        place = {number: at for at, number in enumerate(numbers)}
+
+        def places(walked: Iterable[int]) -> list[int]:
+            return [place[number] for number in walked]
+
+        self._again = [(place[number], place[first]) for number, first in walk.again]
         # what is a container, a Variable or another leaf has to be of the same class
-        self._classed = pick(walk.inside)
+        self._classed = pick(places(walk.inside))
         self._classes = list(map(type, self._classed(values)))
-        self._objects = pick(walk.objects)
+        self._objects = pick(places(walk.objects))
         self._distinct = len(walk.objects) + len(walk.variables)
-        self._statics = pick(walk.statics)
-        self._fixed = tuple(
+        self._statics = pick(places(walk.statics))
+        self.fixed = tuple(
             seen.value if seen.path[-1] == here.data_names else frozen(seen.value)
             for seen in (walk.met[number] for number in walk.statics)
         )
@@ -69,7 +81,8 @@ class Plan:
         paths = list(paths)
         variables, bare = _in_order(walk, paths, live)
         self._order = _mixed(paths, live)
-        self._variables, self._bare = pick(variables), pick(bare)
+        self._variables = pick(places(variables))
+        self._bare = pick(places(bare))
         found = self._variables(values)
         self._variable_classes = list(map(type, found))
         self._bare_classes = list(map(type, self._bare(values)))
@@ -91,30 +104,26 @@ class Plan:
 
     def _match(self, nodes: tuple[Any, ...]) -> Leaves | None:
         contents: list[Any] = [nodes]
-        views: list[Iterable[Any]] = [nodes]
-        keyed: list[dict[Any, Any]] = []
-        lengths = [len(nodes)]
-        for parent, key, attribute in self._steps:
-            content = contents[parent][key]
-            if attribute is not None:
-                content = getattr(content, attribute)
-            contents.append(content)
-            if isinstance(content, dict):
-                keyed.append(content)
-                views.append(content.values())
-            else:
-                lengths.append(len(content))
-                views.append(content)
-        if lengths != self._lengths or list(chain.from_iterable(keyed)) != self._keys:
+        for parents, keys, attribute in self._ways:
+            found = map(operator.getitem, parents(contents), keys)
+            contents += found if attribute is None else map(attribute, found)
+        keyed, listed = self._keyed(contents), self._listed(contents)
+        if (
+            list(map(len, listed)) != self._lengths
+            or list(chain.from_iterable(keyed)) != self._keys
+        ):
             return None
-        met = list(chain.from_iterable(views))
+        met = [
+            *chain.from_iterable(map(dict.values, keyed)),
+            *chain.from_iterable(listed),
+        ]
         statics = self._statics(met)
         variables, bare = self._variables(met), self._bare(met)
         if (
             list(map(type, self._classed(met))) != self._classes
             or list(map(type, variables)) != self._variable_classes
             or list(map(type, statics)) != self._fixed_classes
-            or statics != self._fixed
+            or statics != self.fixed
             or self._annotations(variables) != self._annotated
         ):
             return None
@@ -128,6 +137,45 @@ class Plan:
             if met[number] is not met[first]:
                 return None
         return Leaves(variables, bare)
+
+
+class Way(NamedTuple):
+    """How containers of one depth and kind are found, all together."""
+
+    parents: Pick
+    keys: list[Any]
+    attribute: Callable[[Any], Any] | None
+
+
+def _ways(walk: Walk) -> tuple[list[Way], list[int]]:
+    """The ways to all containers, and the order in which they are found."""
+    groups: dict[tuple[int, str], list[int]] = {}
+    for number, step in enumerate(walk.steps, start=1):
+        groups.setdefault((step.depth, step.attribute or ""), []).append(number)
+    order, ways = [0], []
+    for (_, attribute), members in sorted(groups.items()):
+        steps = [walk.steps[number - 1] for number in members]
+        place = {number: at for at, number in enumerate(order)}
+        ways.append(
+            Way(
+                pick([place[step.parent] for step in steps]),
+                [step.key for step in steps],
+                operator.attrgetter(attribute) if attribute else None,
+            )
+        )
+        order += members
+    return ways, order
+
+
+def _renumbered(walk: Walk, order: list[int]) -> list[int]:
+    """The numbers of all that was met, by containers in another order."""
+    starts, at = [], 0
+    for content in walk.contents:
+        starts.append(at)
+        at += len(content)
+    return [
+        starts[i] + offset for i in order for offset in range(len(walk.contents[i]))
+    ]
 
 
 def _in_order(
@@ -160,10 +208,6 @@ def _mixed(paths: list[Path], live: Mapping[Path, Variable[Any]]) -> Pick | None
     if order == numbers and all(path in live for path in paths):
         return None
     return pick([order.index(i) for i in numbers])
-
-
-def _is_dict(content: object) -> bool:
-    return isinstance(content, dict)
 
 
 def pick(numbers: Sequence[int]) -> Pick:

@@ -40,6 +40,7 @@ class Unplanned(Exception):
 class Step(NamedTuple):
     """How a container is found: in which one, at which key, and where its items are."""
 
+    depth: int
     parent: int
     key: Hashable
     attribute: str | None
@@ -107,7 +108,7 @@ class Walk:
                     self.statics.append(number)
                     continue
                 if self._is_container(number, value):
-                    self.steps.append(Step(at, key, _holder(value)))
+                    self.steps.append(Step(len(there), at, key, _holder(value)))
                     self.inside.append(number)
                     self.contents.append(_content(value))
                     containers.append(value)
