@@ -138,7 +138,9 @@ def test_an_exception_leaves_everything_as_it_was():
     assert int(step(counter, 1)) == 2 and step.traces == 1
 
 
-@pytest.mark.parametrize("static", [{"static_argnums": 1}, {"static_argnames": "times"}])
+@pytest.mark.parametrize(
+    "static", [{"static_argnums": 1}, {"static_argnames": "times"}]
+)
 def test_static_arguments_are_part_of_the_program(static):
     @nc.jit(**static)
     def step(counter, times):
@@ -192,9 +194,15 @@ def test_nothing_is_donated_that_was_not_named():
 
 
 def test_an_array_that_two_variables_hold_is_copied_before_it_is_donated():
-    counter, step = Counter(), nc.jit(lambda a, b: (add(a, 1), add(b, 2)), donate_argnums=0)
+    counter, step = (
+        Counter(),
+        nc.jit(lambda a, b: (add(a, 1), add(b, 2)), donate_argnums=0),
+    )
     other = nc.clone(counter)
-    assert [[int(n) for n in step(counter, other)] for _ in range(2)] == [[1, 2], [2, 4]]
+    assert [[int(n) for n in step(counter, other)] for _ in range(2)] == [
+        [1, 2],
+        [2, 4],
+    ]
 
 
 def test_a_failing_trace_donates_nothing():
@@ -240,6 +248,20 @@ def test_why_names_what_changed_by_its_path():
     assert step.traces == 4
 
 
+def test_without_compilation_it_means_the_same():
+    counter, step = Counter(), nc.jit(add)
+    with jax.disable_jit():
+        assert [int(step(counter, 2)) for _ in range(2)] == [2, 4]
+    assert int(nc.get_value(count_of(counter))) == 4
+
+
+def test_lower_and_eval_shape_leave_the_arguments_as_they_are():
+    counter, step = Counter(), nc.jit(add)
+    assert step.eval_shape(counter, 1).shape == ()
+    assert "stablehlo" in step.lower(counter, 1).as_text()
+    assert int(nc.get_value(count_of(counter))) == 0
+
+
 def test_clear_cache_forgets_the_programs():
     counter, step = Counter(), nc.jit(add)
     step(counter, 1)
@@ -252,7 +274,7 @@ def test_the_structures_that_are_kept_have_a_limit():
 
     counter, step = Counter(), nc.jit(lambda c, x: x)
     for number in range(_compiled.STRUCTURES + 5):
-        step._entries[number] = []
+        step._entries[number] = ()
     step(counter, 1)
     assert len(step._entries) <= _compiled.STRUCTURES
 

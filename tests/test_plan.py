@@ -90,7 +90,9 @@ def _static_in_dict(net, chance):
 
 
 def _static_by_object(net, chance):
-    object.__setattr__(chance.choice(blocks(net)), "width", chance.randrange(1000, 1003))
+    object.__setattr__(
+        chance.choice(blocks(net)), "width", chance.randrange(1000, 1003)
+    )
 
 
 def _attribute_added(net, chance):

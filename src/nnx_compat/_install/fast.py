@@ -29,7 +29,7 @@ def replacements() -> Iterator[tuple[ModuleType, str, Any]]:
     """The namespaces with a ``jit`` of NNX's: Flax's public and private, and ours."""
     root = nnx.__name__
     for name, module in list(sys.modules.items()):
-        if name == root or name.startswith(f"{root}."):
-            if vars(module).get("jit") is native["jit"]:
-                yield module, "jit", _fast_jit
+        inside = name == root or name.startswith(f"{root}.")
+        if inside and vars(module).get("jit") is native["jit"]:
+            yield module, "jit", _fast_jit
     yield drop_in, "jit", _fast_jit

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._nnx.transforms._layout import Layout
 from .._nnx.transforms._lifted import as_tuple
+from ..functional import is_variable
 
 Positions = int | Sequence[int] | None
 Names = str | Iterable[str] | None
@@ -64,6 +65,9 @@ class Labels:
     ) -> tuple[bool, ...]:
         """Whether each array of the arguments belongs to one that is meant.
 
+        Those of a node do where a Variable holds them: another leaf cannot be replaced
+        in one bytecode, so what it holds must not be used up.
+
         Args:
             layout: of the arguments that are not static.
             count: of the arguments by position, static ones included.
@@ -81,4 +85,7 @@ class Labels:
             sorted(kwargs.node_data()[1]), kwargs.children(), strict=True
         ):
             owners += [name in self.names] * child.num_leaves
-        return tuple(owners[leaf] for leaf, _ in layout.owners)
+        return tuple(
+            owners[leaf] and (not path or is_variable(layout.leaves[path]))
+            for leaf, path in layout.owners
+        )

@@ -21,7 +21,8 @@ from .. import _plan
 from .._nnx.transforms._layout import Layout, LayoutKey, is_node
 from .._plan import Plan
 from .._release import here
-from ..revisions import bound
+from ..errors import RefusedNameError
+from ..revisions import bound, flax_version
 from ._arguments import Labels
 from ._program import Arrays, Effect, Key, Program, compiled, no_references
 from ._trace import at_top, in_native_context
@@ -91,6 +92,11 @@ class Compiled(Generic[P, R]):
         return cast(R, self._slow(*args, **kwargs))
 
     def _by_plan(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
+        """The call as one of a program on arrays.
+
+        Raises:
+            Unplanned: it cannot be one; nothing was run.
+        """
         given = self._given(args, kwargs)
         nodes, entries = given.nodes, given.entries
         for number, entry in enumerate(entries):
@@ -103,7 +109,7 @@ class Compiled(Generic[P, R]):
                 if treedef != entry.treedef:
                     continue
             if number:
-                entries.insert(0, entries.pop(number))
+                self._used(given.form, entry, entries)
             break
         else:
             entry = self._met(given)
@@ -115,11 +121,22 @@ class Compiled(Generic[P, R]):
             return cast(R, _run(entry, nodes, found.variables, arrays))
         except _plan.Unplanned:
             self._refused[given.form] = PLANS + 1
-            entries.clear()
+            self._entries.pop(given.form, None)
             raise
 
+    def _used(self, form: object, entry: Entry, entries: tuple[Entry, ...]) -> None:
+        """Try this one first from now on.
+
+        A new tuple each time: other threads may look at the old one.
+        """
+        others = [other for other in entries if other is not entry]
+        self._entries[form] = (entry, *others[: PLANS - 1])
+        while len(self._entries) > STRUCTURES:
+            self._entries.pop(next(iter(self._entries)), None)
+
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        called: Any = self
+        return called if instance is None else functools.partial(called, instance)
 
     def __repr__(self) -> str:
         return f"<nnx_compat.jit of {self._fun!r}, traced {self.traces} times>"
@@ -145,7 +162,7 @@ class Compiled(Generic[P, R]):
     def clear_cache(self) -> None:
         """Forget all programs and plans, so that the next call traces."""
         self._programs: dict[object, list[tuple[Key, Program]]] = {}
-        self._entries: dict[object, list[Entry]] = {}
+        self._entries: dict[object, tuple[Entry, ...]] = {}
         self._refused: dict[object, int] = {}
         if hasattr(self._slow, "clear_cache"):
             self._slow.clear_cache()
@@ -155,7 +172,16 @@ class Compiled(Generic[P, R]):
         return self._slow.lower(*args, **kwargs)
 
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """The function traced for these arguments."""
+        """The function traced for these arguments.
+
+        Raises:
+            RefusedNameError: the installed release cannot.
+        """
+        if not hasattr(self._slow, "trace"):
+            raise RefusedNameError(
+                f"the nnx.jit of flax {flax_version} cannot stop after tracing",
+                instead="lower(...), which traces and lowers",
+            )
         return self._slow.trace(*args, **kwargs)
 
     def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any:
@@ -177,7 +203,7 @@ class Compiled(Generic[P, R]):
         nodes = tuple(leaf for leaf, node in zip(leaves, at, strict=True) if node)
         arrays = [leaf for leaf, node in zip(leaves, at, strict=True) if not node]
         form = treedef, at, tuple(sorted(static.items())), tuple(sorted(names.items()))
-        entries = self._entries.setdefault(form, [])
+        entries = self._entries.get(form, ())
         return Given(tree, nodes, arrays, form, entries, len(args))
 
     def _met(self, given: Given) -> Entry:
@@ -197,7 +223,7 @@ class Compiled(Generic[P, R]):
         if found is None:
             raise _plan.Unplanned("not even itself")
         _, _, static, names = given.form
-        donated = self._donated.leaves(layout, given.count, dict(static))
+        donated = self._donated.leaves(layout, given.positional, dict(static))
         shardings = None
         if self._shardings[0] is not None:
             each = layout.broadcast((self._shardings[0], None))
@@ -212,15 +238,16 @@ class Compiled(Generic[P, R]):
         entry = Entry(
             plan,
             self._program(key, given, layout),
-            None if treedef == jax.tree_util.tree_structure([0] * len(values)) else treedef,
-            _plan.pick([i for i, d in enumerate(donated) if d]) if any(donated) else None,
+            None
+            if treedef == jax.tree_util.tree_structure([0] * len(values))
+            else treedef,
+            _plan.pick([i for i, d in enumerate(donated) if d])
+            if any(donated)
+            else None,
             _plan.pick([i for i, d in enumerate(donated) if not d]),
         )
-        del self._refused[given.form]
-        given.entries.insert(0, entry)
-        del given.entries[PLANS:]
-        while len(self._entries) > STRUCTURES:
-            del self._entries[next(iter(self._entries))]
+        self._refused.pop(given.form, None)
+        self._used(given.form, entry, given.entries)
         return entry
 
     def _program(self, key: Key, given: Given, layout: Layout) -> Program:
@@ -240,9 +267,9 @@ class Compiled(Generic[P, R]):
         alike.append((key, made))
         while sum(map(len, self._programs.values())) > STRUCTURES:
             oldest = next(iter(self._programs))
-            del self._programs[oldest][0]
+            self._programs[oldest].pop(0)
             if not self._programs[oldest]:
-                del self._programs[oldest]
+                self._programs.pop(oldest)
         return made
 
 
@@ -253,8 +280,8 @@ class Given(NamedTuple):
     nodes: tuple[Any, ...]
     arrays: list[Any]
     form: Any
-    entries: list[Entry]
-    count: int
+    entries: tuple[Entry, ...]
+    positional: int
 
 
 # -- one call -----------------------------------------------------------------------
@@ -276,7 +303,11 @@ def _run(
         results = _run_donated(entry, variables, arrays)
         effect = next(iter(results[2]))
     if effect.values_only:
-        return effect.out.unflatten(results[1])
+        rest = results[1]
+        if effect.bare:
+            entry.plan.put(nodes, rest[: effect.bare])
+            rest = rest[effect.bare :]
+        return effect.out.unflatten(rest)
     return effect.outcome.apply(nodes, results[1])
 
 

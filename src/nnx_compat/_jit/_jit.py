@@ -151,7 +151,10 @@ def jit(
         planned,
         Labels(fun, static_argnums, static_argnames),
         Labels(fun, donate_argnums, donate_argnames),
-        (list(in_shardings) if isinstance(in_shardings, tuple) else in_shardings, out_shardings),
+        (
+            list(in_shardings) if isinstance(in_shardings, tuple) else in_shardings,
+            out_shardings,
+        ),
         **programs,
     )
 

@@ -48,6 +48,7 @@ class Effect:
         values_only: whether it did no more than give Variables other values, and
             returns no node.
         changed: the numbers of the Variables that it gave one; None for all.
+        bare: how many leaves are no Variables: the first of the other results.
     """
 
     # the only key of a dict that the program returns: jax puts that together without
@@ -57,6 +58,7 @@ class Effect:
         self.outcome = outcome
         self.values_only = values_only
         self.changed: list[int] | None = None
+        self.bare = 0
         self.out = outcome.layout.treedef.children()[1]
 
 
@@ -118,13 +120,18 @@ def _results(
     outcome.layout.empty()
     if not effect.values_only:
         return [], arrays, {effect: ()}
-    count = len(before.leaves)
-    new, rest = arrays[:count], arrays[count:]
+    kinds = [is_variable(leaf) for leaf in before.leaves.values()]
+    pairs = [*zip(arrays, traced.given, kinds, strict=False)]
+    of_variables = [(new, old) for new, old, variable in pairs if variable]
+    bare = [new for new, _, variable in pairs if not variable]
+    effect.bare = len(bare)
     if not donates:
-        given = traced.given
-        effect.changed = [i for i in range(count) if new[i] is not given[i]]
-        new = [new[i] for i in effect.changed]
-    return new, rest, {effect: ()}
+        effect.changed = [
+            i for i, (new, old) in enumerate(of_variables) if new is not old
+        ]
+        of_variables = [of_variables[i] for i in effect.changed]
+    rest = arrays[len(kinds) :]
+    return [new for new, _ in of_variables], [*bare, *rest], {effect: ()}
 
 
 def no_references(arrays: Iterable[object]) -> None:
@@ -148,6 +155,5 @@ def _values_only(before: Layout, outcome: Outcome) -> bool:
         list(after.leaves) == list(before.leaves)
         and all(structure == leaf for structure in before.structures)
         and after.structures == before.structures
-        and all(map(is_variable, before.leaves.values()))
         and all(map(same_metadata, before.leaves.values(), after.leaves.values()))
     )

@@ -39,5 +39,5 @@ _context = getattr(registry, "GRAPH_CONTEXT", None)
 
 
 def in_native_context() -> bool:
-    """Whether ``nnx.cached_partial`` or the like has something to say to ``nnx.jit``."""
+    """Whether ``nnx.cached_partial`` has a cache for the ``nnx.jit`` of this call."""
     return getattr(_context, "tmp_static_cache", None) is not None

@@ -54,7 +54,10 @@ class History:
                 lines.append(f"{label}: {old[label]} is gone")
             elif old[label] != new[label]:
                 lines.append(f"{label}: {old[label]} became {new[label]}")
-        return "\n".join(lines) or "nothing in the arguments: a setting of jax, or clear_cache()"
+        return (
+            "\n".join(lines)
+            or "nothing in the arguments: a setting of jax, or clear_cache()"
+        )
 
 
 def described(
@@ -69,7 +72,9 @@ def described(
     """
     keyed, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_node)
     names = [_label(path) for path, _ in keyed]
-    of_nodes = [n for n, number in zip(names, layout.at, strict=True) if number is not None]
+    of_nodes = [
+        n for n, number in zip(names, layout.at, strict=True) if number is not None
+    ]
     fixed = {label: _short(value) for label, value in static.items()}
     walk = Walk(layout.nodes)
     for seen in walk.met:
@@ -78,14 +83,16 @@ def described(
         label = of_nodes[seen.path[0]] + _dotted(seen.path[1:])
         fixed[label] = _what(seen.value)
     labels = [names[leaf] + _dotted(path[1:]) for leaf, path in layout.owners]
-    return Described([f"{label} (value)" if label in fixed else label for label in labels], fixed)
+    return Described(
+        [f"{label} (value)" if label in fixed else label for label in labels], fixed
+    )
 
 
 def _label(path: tuple[Any, ...]) -> str:
     """``args[0]``, ``kwargs['x']``: jax names the two parts of a call 0 and 1."""
     first, *rest = path
-    part = ("args", "kwargs")[plain_key(first)]
-    return part + jax.tree_util.keystr(tuple(rest))
+    inside: str = jax.tree_util.keystr(tuple(rest))
+    return ("args", "kwargs")[plain_key(first)] + inside
 
 
 def _dotted(path: Path) -> str:
@@ -94,11 +101,17 @@ def _dotted(path: Path) -> str:
 
 def _what(value: Any) -> str:
     if is_variable(value):
-        kept = {k: v for k, v in bound.metadata(value).items() if v not in (None, (), False)}
+        kept = {
+            k: v for k, v in bound.metadata(value).items() if v not in (None, (), False)
+        }
         return f"{variable_type(value).__name__}{_short(kept) if kept else ''}"
-    if isinstance(value, OBJECT) or registry.is_node(value) and value is not None:
+    if isinstance(value, OBJECT) or (value is not None and registry.is_node(value)):
         return type(value).__name__
-    return "an array" if hasattr(value, "dtype") and hasattr(value, "shape") else _short(value)
+    return (
+        "an array"
+        if hasattr(value, "dtype") and hasattr(value, "shape")
+        else _short(value)
+    )
 
 
 def _short(value: object) -> str:

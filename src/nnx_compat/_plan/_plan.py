@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._release import here
 from ..revisions import bound, nnx
 from ..revisions.get_value import Path
+from ._rebuilt import Rebuilding
 from ._walk import Unplanned, Walk, frozen
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Plan:
         paths = list(paths)
         variables, bare = _in_order(walk, paths, live)
         self._order = _mixed(paths, live)
+        self._rebuilding = Rebuilding(walk, bare) if bare else None
         self._variables = pick(places(variables))
         self._bare = pick(places(bare))
         found = self._variables(values)
@@ -101,6 +103,11 @@ class Plan:
         if self._order is None:
             return read(found.variables)
         return list(self._order([*read(found.variables), *found.bare]))
+
+    def put(self, nodes: tuple[Any, ...], bare: Sequence[Any]) -> None:
+        """Put other leaves in the place of those that are no Variables."""
+        if self._rebuilding is not None:
+            self._rebuilding.apply(nodes, bare)
 
     def _match(self, nodes: tuple[Any, ...]) -> Leaves | None:
         contents: list[Any] = [nodes]

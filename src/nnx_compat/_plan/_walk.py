@@ -18,7 +18,7 @@ import numpy as np
 
 from .._release import here, registry
 from ..revisions import bound, nnx
-from ..revisions.get_value import Path
+from ..revisions.get_value import Path, plain_key
 
 #: The class of objects that have attributes that are children.
 OBJECT: type = nnx.Module if here.only_modules_are_nodes else nnx.Module.__mro__[1]
@@ -61,8 +61,10 @@ class Walk:
 
     Attributes:
         steps: to each container but the first, which is the tuple of the nodes.
-        contents: what holds the items of each container, the tuple first.
+        containers: the tuple of the nodes, then those.
+        contents: what holds the items of each of them.
         met: all that they hold.
+        where: the container of each of these, and its key there.
         inside: the numbers of the containers, in the order of the steps.
         objects: the numbers of the objects of NNX among them.
         again: ``(number, first number)`` of objects and Variables that are met again.
@@ -76,7 +78,9 @@ class Walk:
 
     def __init__(self, nodes: tuple[Any, ...]) -> None:
         self.steps: list[Step] = []
+        self.containers: list[Any] = [nodes]
         self.contents: list[Any] = [nodes]
+        self.where: list[tuple[int, Hashable]] = []
         self.met: list[Seen] = []
         self.inside: list[int] = []
         self.objects: list[int] = []
@@ -90,16 +94,17 @@ class Walk:
     def _number_all(self, nodes: tuple[Any, ...]) -> None:
         # breadth first: a container is numbered when it is met, and the things in it
         # when its turn comes, so that the numbers follow the containers
-        containers: list[Any] = [nodes]
         where: list[Path] = [()]
         at = 0
         while at < len(self.contents):
-            container, content, path = containers[at], self.contents[at], where[at]
+            container, path = self.containers[at], where[at]
+            content = self.contents[at]
             static = _static_names(container)
             keyed = isinstance(content, dict)
             for key in list(content) if keyed else range(len(content)):
                 value = content[key]
                 number = len(self.met)
+                self.where.append((at, key))
                 there = (*path, _name(container, key))
                 self.met.append(Seen(there, value))
                 if keyed and key in _INSTANCE_STATE:
@@ -111,7 +116,7 @@ class Walk:
                     self.steps.append(Step(len(there), at, key, _holder(value)))
                     self.inside.append(number)
                     self.contents.append(_content(value))
-                    containers.append(value)
+                    self.containers.append(value)
                     where.append(there)
             at += 1
 
@@ -154,7 +159,7 @@ def _is_leaf(value: object) -> bool:
 
 
 def _holder(value: Any) -> str | None:
-    """The attribute that holds what is in a container, if it does not hold it itself."""
+    """The attribute that holds what is in a container; None if it does so itself."""
     if isinstance(value, (OBJECT, _COPIES)):
         return "__dict__"
     return "_mapping" if isinstance(value, nnx.State) else None
@@ -167,6 +172,9 @@ def _content(value: Any) -> Any:
 
 def _name(container: Any, key: Any) -> Any:
     """How Flax names an item in a path."""
+    if isinstance(container, _COPIES) and key == "value":
+        ((found, _),), _ = jax.tree_util.tree_flatten_with_path(container)
+        return plain_key(found[-1])
     if isinstance(container, tuple):
         return getattr(container, "_fields", range(len(container)))[key]
     items = getattr(type(container), "_pytree__has_int_keys", False)  # a List
@@ -198,7 +206,9 @@ def frozen(value: Any) -> Any:
         Unplanned: nobody can tell whether it will have changed.
     """
     kind = type(value)
-    if isinstance(value, _ATOMS) or kind.__eq__ is object.__eq__:
+    if here.rngs_are_static and isinstance(value, nnx.Rngs):
+        raise Unplanned("a static Rngs, which counts")
+    if isinstance(value, _ATOMS) or getattr(kind, "__eq__", None) is object.__eq__:
         return value
     if kind is list:
         return [frozen(item) for item in value]
