@@ -80,12 +80,15 @@ FROZEN = {
     "get_metadata": "(variable, /)",
     "get_value": "(variable, /)",
     "graphdef": "(node, /)",
-    "install": "()",
+    "install": "(*, fast=False)",
     "installed": "()",
     "installed_names": "()",
     "is_variable": "(value, /)",
     "iter_graph": "(node, /)",
     "iter_modules": "(node, /)",
+    "jit": "(fun=None, *, in_shardings=None, out_shardings=None, static_argnums=None, "
+    "static_argnames=None, donate_argnums=None, donate_argnames=None, keep_unused=False, "
+    "device=None, backend=None, inline=False, graph=None, graph_updates=None)",
     "map_state": "(fn, state, /)",
     "merge": "(graphdef, state, /, *states)",
     "merge_state": "(state, /, *states)",

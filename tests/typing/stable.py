@@ -141,3 +141,14 @@ assert_type(nc.facts.name("nnx.List").on(nc.flax_version), bool)
 with nc.reproducible_init():
     assert_type(v1.clone(model), Model)
 assert_type(v1.split(model), tuple[nnx.GraphDef[Model], nnx.State])
+
+# -- compiled functions: the signature stays --------------------------------------------
+
+assert_type(nc.jit(step)(model, x), float)
+assert_type(nc.jit(step)(model, x, flag=True), float)
+assert_type(nc.jit(static_argnames="flag")(step)(model, x, flag=True), float)
+assert_type(v1.jit(both, donate_argnums=0)(model, model, x), jax.Array)
+assert_type(nc.jit(step).traces, int)
+assert_type(nc.jit(step).why(), str)
+nc.jit(step)(model)  # an error
+nc.jit(step, donate=True)  # an error
