@@ -102,22 +102,24 @@ def test_a_new_node_is_returned_as_one_of_its_own():
 
 
 def test_structure_may_change_inside_and_out():
-    counter = Counter()
-
-    @nc.jit
     def grow(counter):
+        traced.append(1)
         if not hasattr(counter, "more"):
             counter.more = nnx.Variable(jnp.array(5))
         add(counter, 1)
         return nc.get_value(nc.variables(counter)["more",])
 
-    assert [int(grow(counter)) for _ in range(3)] == [5, 5, 5]
-    assert int(nc.get_value(count_of(counter))) == 3
-    del counter.more
-    counter.count = nnx.Variable(jnp.array(7))
-    assert int(grow(counter)) == 5
-    assert int(nc.get_value(count_of(counter))) == 8
-    assert grow.traces == 2
+    traces = []
+    for jit in (nnx.jit, nc.jit):
+        counter, step, traced = Counter(), jit(grow), []
+        assert [int(step(counter)) for _ in range(3)] == [5, 5, 5]
+        assert int(nc.get_value(count_of(counter))) == 3
+        del counter.more
+        counter.count = nnx.Variable(jnp.array(7))
+        assert int(step(counter)) == 5
+        assert int(nc.get_value(count_of(counter))) == 8
+        traces.append(len(traced))
+    assert traces[0] == traces[1] == step.traces  # traced anew when nnx.jit is
 
 
 def test_an_exception_leaves_everything_as_it_was():

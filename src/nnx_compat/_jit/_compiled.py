@@ -19,6 +19,7 @@ import jax
 
 from .. import _plan
 from .._nnx.transforms._layout import Layout, LayoutKey, is_node
+from .._nnx.transforms.compilation._jitted import Jitted
 from .._plan import Plan
 from .._release import here
 from ..errors import RefusedNameError
@@ -77,7 +78,8 @@ class Compiled(Generic[P, R]):
         functools.update_wrapper(self, fun, updated=())
         self._fun, self._planned = fun, planned
         self._static, self._donated = static, donated
-        self._shardings, self._options = shardings, options
+        self._shardings = shardings
+        self._options: dict[str, Any] = options
         self._history = History()
         self._slow = slow(_counted(fun, self._history))
         self.clear_cache()
@@ -169,7 +171,7 @@ class Compiled(Generic[P, R]):
 
     def lower(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The function lowered for these arguments; ``compile()`` compiles it."""
-        return self._slow.lower(*args, **kwargs)
+        return self._staged.lower(*args, **kwargs)
 
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The function traced for these arguments.
@@ -186,7 +188,20 @@ class Compiled(Generic[P, R]):
 
     def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """What the function returns, without values; the arguments stay as they are."""
-        return self._slow.eval_shape(*args, **kwargs)
+        return self._staged.eval_shape(*args, **kwargs)
+
+    @functools.cached_property
+    def _staged(self) -> Any:
+        """What can be lowered: the ``nnx.jit`` of the first releases is a function."""
+        if hasattr(self._slow, "lower") and hasattr(self._slow, "eval_shape"):
+            return self._slow
+        return Jitted(
+            _counted(self._fun, self._history),
+            *self._shardings,
+            (tuple(self._static.positions), tuple(self._static.names)),
+            (tuple(self._donated.positions), tuple(self._donated.names)),
+            **self._options,
+        )
 
     # -- the arguments --------------------------------------------------------------
 
