@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import errors, facts, nnx, pure
+    from . import checkpoint, errors, facts, nnx, pure
     from .stable.v1 import *  # noqa: F403
 
 __version__ = "0.1.0"
@@ -41,10 +41,10 @@ __all__ = [
     # the one door that touches flax
     "install", "installed", "installed_names", "uninstall",
     # rooms of their own; nnx is the drop-in namespace
-    "errors", "facts", "nnx", "pure",
+    "checkpoint", "errors", "facts", "nnx", "pure",
 ]  # fmt: skip
 
-_ROOMS = ("errors", "facts", "nnx", "pure")
+_ROOMS = ("checkpoint", "errors", "facts", "nnx", "pure")
 
 
 if not TYPE_CHECKING:  # to a type checker it would say that every name is here

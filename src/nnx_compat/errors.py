@@ -15,7 +15,13 @@ from typing import ClassVar
 __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
+    "CheckpointExistsError",
+    "CheckpointFormError",
+    "CheckpointLookupError",
+    "CheckpointNotFoundError",
+    "CheckpointStructureError",
     "DonatedError",
+    "MissingPackageError",
     "NnxCompatError",
     "NodeTypeError",
     "RefusedArgumentError",
@@ -130,6 +136,30 @@ class StepStructureError(NnxCompatError, ValueError, code="NC040"):
 
 class DonatedError(NnxCompatError, RuntimeError, code="NC041"):
     """A value was read whose memory a compiled step has used up."""
+
+
+class CheckpointFormError(NnxCompatError, ValueError, code="NC050"):
+    """A checkpoint of no known form, a damaged one, or one that was never finished."""
+
+
+class CheckpointNotFoundError(NnxCompatError, FileNotFoundError, code="NC051"):
+    """No checkpoint is at this path, or not the step that was named."""
+
+
+class CheckpointLookupError(NnxCompatError, LookupError, code="NC052"):
+    """A checkpoint has no item or array of this name, or two of it."""
+
+
+class CheckpointStructureError(StateStructureError, code="NC053"):
+    """What is on file does not fit what it is loaded into; nothing was changed."""
+
+
+class CheckpointExistsError(NnxCompatError, FileExistsError, code="NC054"):
+    """Something is already where a checkpoint is to be saved."""
+
+
+class MissingPackageError(NnxCompatError, ImportError, code="NC055"):
+    """A package is not installed that this form of checkpoint needs."""
 
 
 class RefusedNameError(NnxCompatError, AttributeError, code="NC101"):
