@@ -146,7 +146,7 @@ class CheckpointNotFoundError(NnxCompatError, FileNotFoundError, code="NC051"):
     """No checkpoint is at this path, or not the step that was named."""
 
 
-class CheckpointLookupError(NnxCompatError, LookupError, code="NC052"):
+class CheckpointLookupError(NnxCompatError, KeyError, code="NC052"):
     """A checkpoint has no item or array of this name, or two of it."""
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Path: TypeAlias = tuple["str | int", ...]
 Index: TypeAlias = "tuple[slice | int, ...] | EllipsisType"
 Reader: TypeAlias = Callable[["Index"], "Array"]
-#: ``key``: PRNG keys, read as their uint32 data. ``scalar``: a Python number, read as an
-#: array of shape (). ``none``: None, or an empty container. ``text``: a str, in
+#: ``key``: PRNG keys, read as their uint32 data. ``scalar``: a Python number, read as
+#: an array of shape (). ``none``: None, or an empty container. ``text``: a str, in
 #: ``Entry.value``.
 Kind: TypeAlias = Literal["array", "key", "scalar", "none", "text"]
 
@@ -131,8 +131,8 @@ class Item(Mapping["str | Path", Entry]):
             self._entries[key] = entry
 
     def __getitem__(self, path: str | Path) -> Entry:
-        key = tuple(path.split("/")) if isinstance(path, str) else path
-        key = tuple(map(str, key))
+        parts = path.split("/") if isinstance(path, str) else path
+        key = tuple(map(str, parts))
         if key in self._entries:
             return self._entries[key]
         names = list(map(text, self._entries))
@@ -212,6 +212,12 @@ class Contents(Mapping[str, Item]):
             self.place, self.form, items, metadata=self.metadata, writer=self.writer,
             step=self.step, steps=self.steps,
         )  # fmt: skip
+
+    def at_step(self, step: int | None, steps: tuple[int, ...]) -> Contents:
+        """The same checkpoint as one of several steps."""
+        found = self.with_items(self._items)
+        found.step, found.steps = step, steps
+        return found
 
 
 def named(items: Mapping[str, object]) -> str:

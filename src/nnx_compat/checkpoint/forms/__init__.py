@@ -26,7 +26,7 @@ from ...errors import ArgumentValueError, CheckpointFormError, CheckpointNotFoun
 from .._table import Contents
 
 #: In the order in which they are asked.
-FORMS = ("npz",)
+FORMS = ("orbax", "safetensors", "npz", "msgpack")
 
 _HEAD = 64
 
