@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 def as_attribute(leaves: Mapping[Path, Any]) -> State | dict[str, Any]:
     """A State of these leaves for a node to have; on the first releases nested dicts.
 
-    There a State can neither be a node nor hold bare arrays.
+    There a State can neither be a node nor hold bare arrays, and only a dict with text
+    for keys is a node: indices of lists are text there, too.
     """
-    return nested(leaves) if here.split_is_a_method else bound.unflatten(leaves)
+    if not here.split_is_a_method:
+        return bound.unflatten(leaves)
+    by_text: dict[str, Any] = nested({tuple(map(str, p)): leaves[p] for p in leaves})
+    return by_text
 
 
 def leaves_of(tree: State | dict[str, Any]) -> dict[Path, Any]:

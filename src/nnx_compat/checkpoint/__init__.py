@@ -13,10 +13,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._load import load as load
     from ._read import read as read
+    from ._report import LoadReport as LoadReport
+    from ._report import Row as Row
+    from ._save import save as save
     from ._table import Contents as Contents
     from ._table import Entry as Entry
     from ._table import Item as Item
+    from ._tree import load_tree as load_tree
+    from ._tree import tree as tree
 
 #: Where each public name is. What the first rows name imports neither flax nor jax.
 _HOMES = {
@@ -24,6 +30,13 @@ _HOMES = {
     "Entry": "_table",
     "Item": "_table",
     "read": "_read",
+    # what uses Flax and jax
+    "LoadReport": "_report",
+    "Row": "_report",
+    "load": "_load",
+    "load_tree": "_tree",
+    "save": "_save",
+    "tree": "_tree",
 }
 
 __all__ = list(_HOMES)

@@ -163,7 +163,7 @@ class Tree:
     @cached_property
     def _tensorstore(self) -> Any:
         try:
-            import tensorstore  # type: ignore[import-not-found]
+            import tensorstore
         except ImportError:
             raise MissingPackageError(
                 f"reading {self.folder} needs the package tensorstore",

@@ -1,0 +1,71 @@
+"""All paths by which a Variable can be reached, not only the one that a state has.
+
+A tied Variable is once in a state, at the path that the installed release meets first;
+another release, or a model whose attributes were set in another order, met another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import TypeAlias
+
+from ..auditing._walk import attributes, elements, is_object
+from ..revisions import nnx
+
+_State = nnx.State
+#: Where an object is: what holds it, by id, and under which name, key or index.
+_Edge: TypeAlias = tuple[int, Hashable]
+#: A model with layers tied in a chain has as many paths as there are subsets of it.
+_LIMIT = 64
+
+
+class Paths:
+    """The object graph of a node, turned round: from a Variable up to the root.
+
+    Args:
+        root: a node.
+    """
+
+    def __init__(self, root: object) -> None:
+        self._root = id(root)
+        self._edges: dict[int, list[_Edge]] = {}
+        self._objects: dict[int, object] = {id(root): root}
+        pending = [root]
+        while pending:
+            parent = pending.pop()
+            for key, child in _children(parent):
+                self._edges.setdefault(id(child), []).append((id(parent), key))
+                if id(child) not in self._objects:
+                    self._objects[id(child)] = child
+                    pending.append(child)
+
+    def to(self, value: object) -> list[tuple[str, ...]]:
+        """The paths from the root to an object, as text."""
+        found: list[tuple[str, ...]] = []
+        pending: list[tuple[int, tuple[str, ...], tuple[int, ...]]] = [
+            (id(value), (), ())
+        ]
+        while pending and len(found) < _LIMIT:
+            at, path, passed = pending.pop()
+            if at == self._root:
+                found.append(path)
+                continue
+            for parent, key in self._edges.get(at, ()):
+                if parent not in passed:
+                    pending.append((parent, (str(key), *path), (*passed, at)))
+        return found
+
+    def has(self, value: object) -> bool:
+        """Whether this very object is in the graph."""
+        return self._objects.get(id(value)) is value
+
+
+def _children(value: object) -> Iterator[tuple[Hashable, object]]:
+    if isinstance(value, nnx.Variable):
+        return
+    if isinstance(value, _State):
+        yield from value.raw_mapping.items()
+    elif is_object(value):
+        yield from attributes(value)
+    else:
+        yield from elements(value) or ()
