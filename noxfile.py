@@ -7,6 +7,7 @@
     nox -t dated -- --suite smoke           pure_state_update on all releases
     nox -s facts [-- --write]               survey all releases, compare names.json
     nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
+    nox -s checkpoints                      written and read on every release
     nox -s downstream [-- -l]               the example library, through its own noxfile
     nox -s release -- 0.13.0                a new Flax: its row, measured and recorded
     nox -s promises                         add a release and drop the oldest, on a copy
@@ -221,6 +222,17 @@ def conformance(session: nox.Session) -> None:
                     env=environments.source_on_path(), external=True,
                 )  # fmt: skip
             session.log(matrix.summary(json.loads(record.read_text())))
+
+
+@nox.session(venv_backend="none")
+def checkpoints(session: nox.Session) -> None:
+    """Checkpoints written on every release, read on every release.
+
+    ``-- --flax 0.8.0,0.12.12`` chooses some, ``--again`` forgets what is there. See
+    tools/checkpoints.py.
+    """
+    command = (sys.executable, "tools/checkpoints.py", *session.posargs)
+    session.run(*command, env=environments.source_on_path())
 
 
 @nox.session

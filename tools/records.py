@@ -54,6 +54,7 @@ KINDS = (
     Kind("matrix", matrix.RESULTS, lambda name: f'nox -s "matrix({name})"'),
     Kind("conformance", matrix.CONFORMANCE, _conformance),
     Kind("examples", matrix.EXAMPLES, _conformance),
+    Kind("checkpoints", matrix.CHECKPOINTS, lambda name: "nox -s checkpoints"),
     Kind("benchmark", ROOT / "benchmarks" / "results", _benchmark),
 )
 

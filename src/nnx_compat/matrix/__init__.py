@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from .. import facts
 
 __all__ = [
+    "CHECKPOINTS",
     "CONFORMANCE",
     "EXAMPLES",
     "RESULTS",
@@ -32,6 +33,9 @@ RESULTS = Path(__file__).parent / "results"
 #: What came of Flax's own tests, one JSON for the tests of a release on another.
 CONFORMANCE = Path(__file__).parent / "conformance"
 EXAMPLES = CONFORMANCE / "examples"
+
+#: What checkpoints of every release came to on one that read them, one JSON a reader.
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 #: The CPython that has wheels of every jax, but for those the facts list.
 _PYTHON = "3.11"

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 _WRITTEN = (
     "src/nnx_compat/matrix/results",
     "src/nnx_compat/matrix/conformance",
+    "src/nnx_compat/matrix/checkpoints",
     "src/nnx_compat/facts/backports.json",
     "src/nnx_compat/nnx.pyi",
 )

@@ -17,6 +17,7 @@ from ...functional import (
     given_leaves,
     is_variable,
     show,
+    stored,
     variable_type,
     variables,
 )
@@ -79,7 +80,12 @@ class EMA(Node):  # type: ignore[misc]
         self.decay = decay
         self.filter = only
         flat = bound.flatten(selected(params, only))
-        averages = {path: _average(path, leaf) for path, leaf in flat.items()}
+        # An absent bias is a Param that holds None, on older releases.
+        averages = {
+            path: _average(path, leaf)
+            for path, leaf in flat.items()
+            if stored(leaf) is not None
+        }
         # a State is static as an attribute, on some releases, unless it is marked
         self.params = newest("data")(as_attribute(averages))
 
