@@ -161,13 +161,32 @@ def _unused(contents: Contents, matches: list[Match]) -> list[str]:
             source = shown(match.view.label, path)
             rule = "unused stream" if path in match.spare else "unused"
             rule = "model of the optimizer" if held and path[0] == "model" else rule
-            match.rows.append(Row("", source, rule))
+            note = ""
+            if rule == "model of the optimizer":
+                note = _compared(match, path, matches)
+            match.rows.append(Row("", source, rule, note))
             if rule == "unused":
                 errors.append(f"{source}: in the file, and not in {match.item}")
+            elif note.startswith("not"):
+                errors.append(f"{source}: {note}")
     matches[-1].rows += [
         Row("", name, "other item") for name in _others(contents, matches)
     ]
     return errors
+
+
+def _compared(match: Match, path: Name, matches: list[Match]) -> str:
+    """Whether a model inside an optimizer says the same as the model itself."""
+    for other in matches:
+        name = match.view.bare(path)[1:]
+        found = None if other is match else other.view.find(name)
+        if found is not None:
+            one, two = match.view.entries[path], other.view.entries[found[0]]
+            same = one.dtype == two.dtype and one.shape == two.shape
+            same = same and one.read().tobytes() == two.read().tobytes()
+            where = shown(other.view.label, found[0])
+            return f"equal to {where}" if same else f"not what {where} is"
+    return ""
 
 
 def _others(contents: Contents, matches: list[Match]) -> list[str]:
