@@ -65,7 +65,7 @@ def matched(
         CheckpointStructureError: arrays are missing or unused, and ``strict``.
     """
     views = resolved(contents, targets)
-    shared = _shared(targets)
+    shared, ties = _shared(targets), _ties(contents, targets)
     matches = []
     for name, slots in targets.items():
         view, dropped = without_prefix(views[name], slots)
@@ -79,7 +79,7 @@ def matched(
         random = {id(pick.slot) for pick in streams.picks} | set(map(id, streams.own))
         for slot in wanted:
             if id(slot) not in random:
-                _find(match, slot, dropped)
+                _find(match, slot, dropped, ties)
         view.used |= {pick.source for pick in match.picks}
         matches.append(match)
     every = all(chosen(name, s) for name, t in targets.items() for s in t.slots)
@@ -131,9 +131,35 @@ def _streams(
     return streams
 
 
-def _find(match: Match, slot: Slot, dropped: Name) -> None:
+def _ties(
+    contents: Contents, targets: Mapping[str, Slots]
+) -> dict[Name, frozenset[Name]]:
+    """The names of each tied Variable, of the targets and of the file, by each name."""
+    groups = [
+        frozenset([slot.name, *slot.others])
+        for slots in targets.values()
+        for slot in slots.slots
+        if slot.others
+    ]
+    groups += [
+        frozenset(tuple(map(str, path)) for path in (entry.path, *entry.aliases))
+        for item in contents.values()
+        for entry in item.entries().values()
+        if entry.aliases
+    ]
+    return {name: group for group in groups for name in group}
+
+
+def _find(
+    match: Match, slot: Slot, dropped: Name, ties: Mapping[Name, frozenset[Name]]
+) -> None:
     """Where one slot is read from."""
     names = names_of(slot, dropped)
+    # A moment of an optimizer, or an average, is called as the Variable it is of.
+    own = names[0] if names else slot.name
+    for start in range(len(own) if ties else 0):
+        others = ties.get(own[start:], ())
+        names += [(*own[:start], *name) for name in sorted(others)]
     for name in names:
         found = match.view.find(name)
         if found is not None:
