@@ -14,7 +14,7 @@ from ..revisions import nnx
 
 _State = nnx.State
 #: Where an object is: what holds it, by id, and under which name, key or index.
-_Edge: TypeAlias = tuple[int, Hashable]
+_Edge: TypeAlias = tuple[int, str]
 #: A model with layers tied in a chain has as many paths as there are subsets of it.
 _LIMIT = 64
 
@@ -29,15 +29,26 @@ class Paths:
     def __init__(self, root: object) -> None:
         self._root = id(root)
         self._edges: dict[int, list[_Edge]] = {}
-        self._objects: dict[int, object] = {id(root): root}
+        # Also what keeps each of them alive, and so its id its own.
+        self._inside: dict[int, dict[str, object]] = {}
+        self._start = root
         pending = [root]
         while pending:
             parent = pending.pop()
-            for key, child in _children(parent):
+            if id(parent) in self._inside:
+                continue
+            inside = {str(key): child for key, child in _children(parent)}
+            self._inside[id(parent)] = inside
+            for key, child in inside.items():
                 self._edges.setdefault(id(child), []).append((id(parent), key))
-                if id(child) not in self._objects:
-                    self._objects[id(child)] = child
-                    pending.append(child)
+            pending += inside.values()
+
+    def at(self, path: tuple[str, ...]) -> object:
+        """What is at a path, or None."""
+        found = self._start
+        for key in path:
+            found = self._inside.get(id(found), {}).get(key)
+        return found
 
     def to(self, value: object) -> list[tuple[str, ...]]:
         """The paths from the root to an object, as text."""
@@ -52,12 +63,8 @@ class Paths:
                 continue
             for parent, key in self._edges.get(at, ()):
                 if parent not in passed:
-                    pending.append((parent, (str(key), *path), (*passed, at)))
+                    pending.append((parent, (key, *path), (*passed, at)))
         return found
-
-    def has(self, value: object) -> bool:
-        """Whether this very object is in the graph."""
-        return self._objects.get(id(value)) is value
 
 
 def _children(value: object) -> Iterator[tuple[Hashable, object]]:

@@ -83,15 +83,14 @@ class Slots:
     def _slots(self) -> Iterator[Slot]:
         is_node = self._write == self._into_node
         paths = Paths(self.item) if is_node else None
-        live = bound.live_variables(self.item) if is_node else {}
         for path, leaf in self._leaves.items():
             owner = leaf if is_variable(leaf) else None
-            variable: object = live.get(path)
-            if variable is None and isinstance(leaf, nnx.Variable):
-                variable = leaf
             name = tuple(map(str, path))
+            variable = leaf if paths is None else paths.at(name)
+            if not isinstance(variable, nnx.Variable):
+                variable = None
             others: list[tuple[str, ...]] = []
-            if paths is not None and variable is not None and paths.has(variable):
+            if paths is not None and variable is not None:
                 others = [p for p in paths.to(variable) if p != name]
             if owner is None and path[-1:] and path[-1] in TAILS and len(path) > 1:
                 # Optimizers of old releases hold Variables where Flax expects arrays,
