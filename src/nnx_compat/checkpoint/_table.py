@@ -7,7 +7,7 @@ is *on file*: rules that make the names of a release out of it are in ``_rules``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -220,8 +220,7 @@ class Contents(Mapping[str, Item]):
         return found
 
 
-def named(items: Mapping[str, object]) -> str:
+def named(items: Iterable[str]) -> str:
     """The names of items for the middle of a sentence."""
-    if not items:
-        return "none"
-    return ", ".join(repr(name) if name else "one without a name" for name in items)
+    shown = (repr(name) if name else "one without a name" for name in items)
+    return ", ".join(shown) or "none"

@@ -89,19 +89,23 @@ def resolved(contents: Contents, targets: Mapping[str, Slots]) -> dict[str, View
             found[name] = views[name]
             continue
         held = [one for one in views.values() if _holds_a_model(one)]
+        names: list[str] = list(views)
         if len(held) == 1 and not _has(slots, "opt_state"):
             found[name] = held[0].below("model")
         elif len(views) == 1:
             (whole,) = views.values()
             tops = {path[0] for path in whole.entries if path}
-            if set(targets) <= tops and not _has(slots, name):
+            if name in tops and set(targets) <= tops and not _has(slots, name):
                 found[name] = whole.below(name)
             elif len(targets) == 1:
                 found[name] = whole
+            elif tops & set(targets):
+                names = sorted(tops)
         if name not in found:
+            missing = next((n for n in targets if n not in names), name)
             raise CheckpointLookupError(
-                f"{contents.place} has no item {name!r}; it has {named(contents)}",
-                details=nearest(name, contents),
+                f"{contents.place} has no item {missing!r}; it has {named(names)}",
+                details=nearest(missing, names),
                 instead="load(path, NAME=...), with one of these names",
             )
     return found
