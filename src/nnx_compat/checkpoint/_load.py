@@ -149,9 +149,9 @@ def _fit(contents: Contents, problems: list[str]) -> None:
 
 def _read(match: Match, cast: bool) -> dict[Any, Any]:
     reader, found = Values(match.view, cast), {}
-    for pick in match.picks:
+    for pick, value in reader.each(match.picks):
         try:
-            found[pick.slot.path] = reader.of(pick)
+            found[pick.slot.path] = value()
         except ValueError as error:
             raise CheckpointStructureError(
                 f"{match.target(pick.slot)}: {error}; nothing was changed",

@@ -13,6 +13,8 @@ from ._streams import matched as matched_streams
 from ._table import Contents
 from ._views import Name, View, names_of, resolved, shown, without_prefix
 
+#: To compare names with all of a large file takes milliseconds each.
+_SHOWN = 10
 #: Whether a slot of an item is to be loaded.
 Chosen = Callable[[str, Slot], bool]
 
@@ -27,7 +29,7 @@ class Match:
         picks: for each slot that is read.
         rows: of the report, for what is not.
         spare: the paths of the file's PRNG streams that the model has no place for.
-        missing: a line for every array that is not in the file.
+        missing: the slots that are not in the file.
     """
 
     item: str
@@ -36,7 +38,7 @@ class Match:
     picks: list[Pick] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     spare: set[Name] = field(default_factory=set)
-    missing: list[str] = field(default_factory=list)
+    missing: list[Slot] = field(default_factory=list)
 
     def target(self, slot: Slot) -> str:
         """An array of the item as reports name it."""
@@ -171,9 +173,7 @@ def _find(
             match.picks.append(Pick(slot, path, rule))
             return
     match.rows.append(Row(match.target(slot), "", "missing"))
-    near = match.view.nearest(names[0] if names else slot.name)
-    hint = f"; the file has {' and '.join(near)}" if near else ""
-    match.missing.append(f"{match.target(slot)}: not in the file{hint}")
+    match.missing.append(slot)
 
 
 def _unused(contents: Contents, matches: list[Match]) -> list[str]:
@@ -228,7 +228,7 @@ def _others(contents: Contents, matches: list[Match]) -> list[str]:
 
 
 def _check(contents: Contents, matches: list[Match], unused: list[str]) -> None:
-    missing = [line for match in matches for line in match.missing]
+    missing = [(match, slot) for match in matches for slot in match.missing]
     if not missing and not unused:
         return
     parts = []
@@ -238,7 +238,17 @@ def _check(contents: Contents, matches: list[Match], unused: list[str]) -> None:
         parts.append(f"{len(unused)} arrays of the file have no place")
     raise CheckpointStructureError(
         f"{contents.place} does not fit: {' and '.join(parts)}; nothing was changed",
-        details=[*missing, *unused],
+        details=[*_hinted(missing), *unused],
         instead="strict=False to keep and leave these, each with a row in the report",
         otherwise="rename=, where only names differ",
     )
+
+
+def _hinted(missing: list[tuple[Match, Slot]]) -> list[str]:
+    """What is missing; for as many as an error shows, with what resembles it."""
+    lines = []
+    for number, (match, slot) in enumerate(missing):
+        near = match.view.nearest(slot.name) if number < _SHOWN else []
+        hint = f"; the file has {' and '.join(near)}" if near else ""
+        lines.append(f"{match.target(slot)}: not in the file{hint}")
+    return lines

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -17,6 +20,8 @@ from ._views import View
 if TYPE_CHECKING:
     from ._table import Array
 
+#: How many arrays are read ahead, and by how many threads.
+_AHEAD = 4
 #: The short names that some files have for the implementations of PRNG keys.
 _IMPLEMENTATIONS = {"fry": "threefry2x32", "urbg": "unsafe_rbg"}
 
@@ -74,17 +79,44 @@ class Values:
         self._entries: Mapping[tuple[str, ...], Entry] = view.entries
         self._cast = cast
 
-    def of(self, pick: Pick) -> Any:
+    def each(self, picks: list[Pick]) -> Iterator[tuple[Pick, Callable[[], Any]]]:
+        """Each pick with what gives its value, read from the file a few ahead.
+
+        Files are read in threads, arrays made in this one, whose settings of jax (a
+        default device) they so follow. Two threads take half the time of one where
+        orbax has compressed, and four take no less on two cores.
+        """
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            pending: deque[tuple[Pick, Callable[[], Any]]] = deque()
+            for pick in picks:
+                if len(pending) == _AHEAD:
+                    yield pending.popleft()
+                pending.append((pick, self._begun(pick, pool)))
+            yield from pending
+
+    def _begun(self, pick: Pick, pool: ThreadPoolExecutor) -> Callable[[], Any]:
+        slot, entry = pick.slot, self._entries[pick.source]
+        whole = pick.fold is None and not pick.zero and not _is_sharded(slot.value)
+        if not whole or entry.load is None:
+            return lambda: self.of(pick, entry)
+        read = pool.submit(entry.load, ...)
+
+        def value() -> Any:
+            array = read.result()
+            return self.of(pick, replace(entry, load=lambda index: array[index]))
+
+        return value
+
+    def of(self, pick: Pick, entry: Entry) -> Any:
         """The new value of a slot.
 
         Raises:
             ValueError: a number loses by the cast to its slot's dtype.
         """
-        slot, entry = pick.slot, self._entries[pick.source]
+        slot = pick.slot
         if pick.zero:
-            return self._array(
-                slot, Entry(entry.path, "scalar", (), entry.dtype, value=0)
-            )
+            zero = Entry(entry.path, "scalar", (), entry.dtype, value=0)
+            return self._array(slot, zero)
         if pick.fold is not None:
             return self._forked(pick, entry)
         if pick.shared is not None and pick.shared.forks:
@@ -132,15 +164,20 @@ class Values:
             return type(like)(entry.read().item())
         if isinstance(like, (np.ndarray, np.generic)):
             return read(...) if isinstance(like, np.ndarray) else read(...)[()]
-        sharding = getattr(like, "sharding", None)
-        if sharding is None or _is_default(sharding):
-            return jnp.asarray(read(...))
-        return jax.make_array_from_callback(entry.shape, sharding, read)
+        if not _is_sharded(like):
+            # What was read is nobody else's: a CPU takes it without a copy, which
+            # jnp.asarray makes on the newest jax.
+            return jax.device_put(read(...))
+        return jax.make_array_from_callback(entry.shape, like.sharding, read)
 
 
-def _is_default(sharding: Any) -> bool:
+def _is_sharded(value: Any) -> bool:
+    """Whether an array is elsewhere than on the device that jax would choose."""
+    sharding = getattr(value, "sharding", None)
+    if sharding is None:
+        return False
     devices = sharding.device_set
-    return len(devices) == 1 and next(iter(devices)) == jax.local_devices()[0]
+    return len(devices) > 1 or next(iter(devices)) != jax.local_devices()[0]
 
 
 def _dtype(value: Any) -> Any:
