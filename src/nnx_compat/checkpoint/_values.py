@@ -172,12 +172,13 @@ class Values:
 
 
 def _is_sharded(value: Any) -> bool:
-    """Whether an array is elsewhere than on the device that jax would choose."""
+    """Whether an array is elsewhere, or otherwise, than jax would put a new one."""
     sharding = getattr(value, "sharding", None)
     if sharding is None:
         return False
     devices = sharding.device_set
-    return len(devices) > 1 or next(iter(devices)) != jax.local_devices()[0]
+    alone = isinstance(sharding, jax.sharding.SingleDeviceSharding)
+    return not alone or next(iter(devices)) != jax.local_devices()[0]
 
 
 def _dtype(value: Any) -> Any:
