@@ -53,6 +53,13 @@ def test_doctor_runs_on_a_machine_without_flax(tmp_path):
         "nnx_compat.doctor",
         "nnx_compat.cli",
         "nnx_compat.check",
+        "nnx_compat.checkpoint",
+        "nnx_compat.checkpoint._read",
+        "nnx_compat.checkpoint._manifest",
+        "nnx_compat.checkpoint.forms.msgpack",
+        "nnx_compat.checkpoint.forms.npz",
+        "nnx_compat.checkpoint.forms.orbax",
+        "nnx_compat.checkpoint.forms.safetensors",
         "nnx_compat.nox",
     ],
 )

@@ -72,10 +72,15 @@ def save(
         ArgumentTypeError: an item holds something that is no array.
 
     Example:
+        >>> import os, tempfile
         >>> import nnx_compat as nc
         >>> model = nc.nnx.Linear(2, 3, rngs=nc.nnx.Rngs(0))
-        >>> nc.checkpoint.save("model.safetensors", model=model)  # doctest: +SKIP
-        >>> nc.checkpoint.load("model.safetensors", model=model)  # doctest: +SKIP
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = os.path.join(folder, "model")
+        ...     nc.checkpoint.save(place, format="orbax", model=model)
+        ...     print(nc.checkpoint.load(place, model=model))
+        2 read
+          2 path: read from the same path
     """
     if not items:
         raise ArgumentTypeError(

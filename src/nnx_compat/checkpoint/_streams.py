@@ -1,9 +1,9 @@
 """PRNG streams between the releases that share them and those that fork them.
 
-Up to 0.10.7 layers hold the ``Rngs`` they were given: one key and one count per stream,
-at the first of their paths, ``drop/rngs/dropout/key``. Later each layer holds a fork of
-a stream, ``drop/rngs/key``, and the ``Rngs`` is in the state where the model keeps it.
-The behaviour is ``dropout-forks-its-rngs``.
+At first layers hold the ``Rngs`` they are given: one key and one count per stream, at
+the first of their paths, ``drop/rngs/dropout/key``. From the behaviour
+``dropout-forks-its-rngs`` on each layer holds a fork of a stream, ``drop/rngs/key``, and
+the ``Rngs`` is in the state where the model keeps it.
 
 A stream is loaded from the same path, else from the one of its name. Where the file has
 shared streams and the model forks, fork number i gets the key that the constructor

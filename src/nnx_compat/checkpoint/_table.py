@@ -166,7 +166,7 @@ class Contents(Mapping[str, Item]):
         form: what was recognised, as ``"orbax, ocdbt, zarr3"``.
         items: by name; the only one of a file without names is ``""``.
         metadata: what people saved beside the items.
-        writer: versions of what wrote it, ``{"flax": "0.12.0"}``, where it says so.
+        writer: versions of what wrote it, by package, where it says so.
         step: of a folder of steps, the one that was read.
         steps: all that are there and finished.
 
