@@ -37,7 +37,11 @@ class Model(nnx.Module):
 def items(seed):
     model = Model(nnx.Rngs(params=seed, dropout=seed + 1))
     optimizer = nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param)
-    return {"model": model, "optimizer": optimizer, "ema": nnx.EMA(model, decay=0.5)}
+    return {
+        "model": model,
+        "optimizer": optimizer,
+        "ema": nnx.EMA(model, decay=0.5, only=nnx.Param),
+    }
 
 
 def leaves(given):

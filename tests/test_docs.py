@@ -63,7 +63,9 @@ def test_the_example_of_the_readme_runs():
 
 def test_names_are_completed_and_unknown_ones_refused():
     assert set(nc.__all__) <= set(dir(nc))
-    assert set(v1.__all__) | {"checkpoint", "errors", "facts", "pure"} == set(nc.__all__)
+    assert set(v1.__all__) | {"checkpoint", "errors", "facts", "pure"} == set(
+        nc.__all__
+    )
     with pytest.raises(AttributeError, match="has no attribute 'spilt'"):
         _ = nc.spilt
     for name in v1.__all__:

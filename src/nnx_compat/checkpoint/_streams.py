@@ -2,8 +2,8 @@
 
 At first layers hold the ``Rngs`` they are given: one key and one count per stream, at
 the first of their paths, ``drop/rngs/dropout/key``. From the behaviour
-``dropout-forks-its-rngs`` on each layer holds a fork of a stream, ``drop/rngs/key``, and
-the ``Rngs`` is in the state where the model keeps it.
+``dropout-forks-its-rngs`` on each layer holds a fork of a stream, ``drop/rngs/key``,
+and the ``Rngs`` is in the state where the model keeps it.
 
 A stream is loaded from the same path, else from the one of its name. Where the file has
 shared streams and the model forks, fork number i gets the key that the constructor

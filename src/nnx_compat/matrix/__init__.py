@@ -147,6 +147,16 @@ def examples() -> list[dict[str, Any]]:
     return sorted(found, key=lambda record: Version(record["tests_of"]))
 
 
+def checkpoints() -> list[dict[str, Any]]:
+    """What checkpoints of every release came to, by the release that read them."""
+    found: list[dict[str, Any]] = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for file in CHECKPOINTS.glob("*.json")
+    ]
+    order = [release.version for release in facts.releases()]
+    return sorted(found, key=lambda record: order.index(record["reader"]))
+
+
 def summary(record: dict[str, Any]) -> str:
     """One line on what came of one release's tests on another."""
     judged = sum(row["judged"] for row in record["files"].values())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import facts
-from . import RESULTS, conformance, dated, examples, pair, results, source
+from . import RESULTS, checkpoints, conformance, dated, examples, pair, results, source
 
 _HEAD = """\
 # What was measured
@@ -121,6 +121,36 @@ def _examples_table(beside: Mapping[str, str]) -> str:
         if (row := record["releases"].get(flax))
     ]  # fmt: skip
     return _table(columns, body)
+
+
+_CHECKPOINTS = """
+## Checkpoints, written on one release and read on another
+
+From `nox -s checkpoints` (`src/nnx_compat/matrix/checkpoints/`): model, optimizer,
+average and PRNG streams, written on each of these releases and read on the one of the
+row, judged array by array against what the writer noted. **native**: a composite that
+the orbax of the writer's day saved. **canonical**: `nnx_compat.checkpoint.save`.
+**right**: every array that both sides have is bit-equal, every stream is by rule, and
+nothing was lost or kept without a row in the report. **step**: the largest difference
+after one more step of Adam, in units in the last place.
+"""
+
+
+def _checkpoints_table(beside: Mapping[str, str]) -> str:
+    body = []
+    for record in checkpoints():
+        rows = record["rows"].values()
+        right = [
+            sum(not row[form]["problems"] for row in rows)
+            for form in ("native", "canonical")
+        ]
+        step = max(row["canonical"].get("step_ulp", 0) for row in rows)
+        body.append(
+            [record["reader"], str(len(rows)), *map(str, right), str(step)]
+            + [_of(record, beside).removeprefix(", ")]
+        )
+    columns = ("read on", "writers", "native right", "canonical right", "step")
+    return _table((*columns, "measured"), body)
 
 
 def _file_groups(files: dict[str, dict[str, int]]) -> dict[str, list[dict[str, int]]]:
@@ -275,6 +305,8 @@ def render(beside: Mapping[str, str] | None = None) -> str:
         parts += [_CONFORMANCE, _conformance_table(beside)]
     if examples():
         parts += [_EXAMPLES, _examples_table(beside)]
+    if checkpoints():
+        parts += [_CHECKPOINTS, _checkpoints_table(beside)]
     return "\n".join(parts)
 
 
