@@ -236,4 +236,5 @@ def test_importing_the_library_imports_no_checkpoint_room():
 
 def test_the_states_of_our_optimizer_and_average_hold_lists_on_every_release():
     for item in items(0).values():
-        assert len(nc.to_flat_state(nc.state(item))) > 4
+        paths = nc.to_flat_state(nc.state(item))
+        assert any("layers" in path for path in paths)

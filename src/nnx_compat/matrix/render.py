@@ -146,8 +146,10 @@ def _checkpoints_table(beside: Mapping[str, str]) -> str:
         ]
         step = max(row["canonical"].get("step_ulp", 0) for row in rows)
         body.append(
-            [record["reader"], str(len(rows)), *map(str, right), str(step)]
-            + [_of(record, beside).removeprefix(", ")]
+            [
+                *(record["reader"], str(len(rows)), *map(str, right), str(step)),
+                _of(record, beside).removeprefix(", "),
+            ]
         )
     columns = ("read on", "writers", "native right", "canonical right", "step")
     return _table((*columns, "measured"), body)
