@@ -74,7 +74,7 @@ def tests(session: nox.Session) -> None:
         f"jax>={release.jax_oldest},<={release.jax_newest}",
         *TOOLS,
     )
-    session.install(".")
+    session.install(".[checkpoint]")
     session.run("pytest", "-n", "2", *session.posargs)
 
 

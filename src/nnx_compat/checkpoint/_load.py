@@ -17,9 +17,6 @@ from ._values import Values, problem
 from ._views import shown
 from .forms import opened
 
-#: A glob of paths, several of them, or a filter of NNX.
-Only = "str | Sequence[str] | Filter"
-
 
 def load(
     path: str | os.PathLike[str],

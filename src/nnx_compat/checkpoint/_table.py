@@ -2,7 +2,7 @@
 
 ``Contents`` is a mapping of names to ``Item``, an ``Item`` a mapping of paths to
 ``Entry``, and an ``Entry`` says what an array is without reading it. All three are what
-is *on file*: rules that make the names of a release out of it are in ``_rules``.
+is *on file*: the rules that match it with a model are in ``_match``.
 """
 
 from __future__ import annotations
