@@ -8,6 +8,7 @@
     nox -s facts [-- --write]               survey all releases, compare names.json
     nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
     nox -s checkpoints                      written and read on every release
+    nox -s pickles                          the same for pickles, read as data
     nox -s downstream [-- -l]               the example library, through its own noxfile
     nox -s release -- 0.13.0                a new Flax: its row, measured and recorded
     nox -s promises                         add a release and drop the oldest, on a copy
@@ -232,6 +233,17 @@ def checkpoints(session: nox.Session) -> None:
     tools/checkpoints.py.
     """
     command = (sys.executable, "tools/checkpoints.py", *session.posargs)
+    session.run(*command, env=environments.source_on_path())
+
+
+@nox.session(venv_backend="none")
+def pickles(session: nox.Session) -> None:
+    """Pickles written on every release, read on the ends of every revision.
+
+    ``-- --readers 0.8.0,0.12.12`` chooses others. See tools/pickled.py.
+    """
+    chosen = _option(session, "--readers") or ",".join(last for _, last in _ends())
+    command = (sys.executable, "tools/pickled.py", "pairs", "--readers", chosen)
     session.run(*command, env=environments.source_on_path())
 
 

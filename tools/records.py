@@ -55,6 +55,7 @@ KINDS = (
     Kind("conformance", matrix.CONFORMANCE, _conformance),
     Kind("examples", matrix.EXAMPLES, _conformance),
     Kind("checkpoints", matrix.CHECKPOINTS, lambda name: "nox -s checkpoints"),
+    Kind("pickles", ROOT / "benchmarks" / "pickles", lambda name: "nox -s pickles"),
     Kind("benchmark", ROOT / "benchmarks" / "results", _benchmark),
 )
 

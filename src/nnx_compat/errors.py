@@ -31,6 +31,7 @@ __all__ = [
     "StateStructureError",
     "StepStructureError",
     "UnknownFactError",
+    "UnsafePickleError",
     "UnsupportedFlaxError",
     "UntestedFlaxWarning",
     "VariableTypeError",
@@ -150,7 +151,7 @@ class CheckpointLookupError(NnxCompatError, KeyError, code="NC052"):
     """A checkpoint has no item or array of this name, or two of it."""
 
 
-class CheckpointStructureError(StateStructureError, code="NC053"):
+class CheckpointStructureError(StateStructureError, ValueError, code="NC053"):
     """What is on file does not fit what it is loaded into; nothing was changed."""
 
 
@@ -160,6 +161,10 @@ class CheckpointExistsError(NnxCompatError, FileExistsError, code="NC054"):
 
 class MissingPackageError(NnxCompatError, ImportError, code="NC055"):
     """A package is not installed that this form of checkpoint needs."""
+
+
+class UnsafePickleError(CheckpointFormError, ValueError, code="NC056"):
+    """A pickle that asks for what only running its code could give; nothing was run."""
 
 
 class RefusedNameError(NnxCompatError, AttributeError, code="NC101"):

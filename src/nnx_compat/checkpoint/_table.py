@@ -7,7 +7,7 @@ is *on file*: the rules that match it with a model are in ``_match``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -101,6 +101,10 @@ def _product(shape: tuple[int, ...]) -> int:
     return total
 
 
+def _split(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/")) if path else ()
+
+
 class Item(Mapping["str | Path", Entry]):
     """The values of one item of a checkpoint, by path.
 
@@ -131,7 +135,7 @@ class Item(Mapping["str | Path", Entry]):
             self._entries[key] = entry
 
     def __getitem__(self, path: str | Path) -> Entry:
-        parts = path.split("/") if isinstance(path, str) else path
+        parts = _split(path) if isinstance(path, str) else path
         key = tuple(map(str, parts))
         if key in self._entries:
             return self._entries[key]
@@ -144,7 +148,7 @@ class Item(Mapping["str | Path", Entry]):
 
     def __contains__(self, path: object) -> bool:
         if isinstance(path, str):
-            path = tuple(path.split("/"))
+            path = _split(path)
         return isinstance(path, tuple) and tuple(map(str, path)) in self._entries
 
     def __iter__(self) -> Iterator[str]:
@@ -169,6 +173,7 @@ class Contents(Mapping[str, Item]):
         writer: versions of what wrote it, by package, where it says so.
         step: of a folder of steps, the one that was read.
         steps: all that are there and finished.
+        left_out: what is in the file and is no data, as functions of a pickle are.
 
     Example:
         >>> from nnx_compat import checkpoint
@@ -187,9 +192,11 @@ class Contents(Mapping[str, Item]):
         writer: Mapping[str, str] | None = None,
         step: int | None = None,
         steps: tuple[int, ...] = (),
+        left_out: Sequence[str] = (),
     ) -> None:
         self.place, self.form, self.step, self.steps = place, form, step, steps
         self.metadata, self.writer = dict(metadata or {}), dict(writer or {})
+        self.left_out = tuple(left_out)
         self._items = dict(items)
 
     def __getitem__(self, name: str) -> Item:
@@ -210,7 +217,7 @@ class Contents(Mapping[str, Item]):
         """The same checkpoint with other items, as a renaming makes them."""
         return Contents(
             self.place, self.form, items, metadata=self.metadata, writer=self.writer,
-            step=self.step, steps=self.steps,
+            step=self.step, steps=self.steps, left_out=self.left_out,
         )  # fmt: skip
 
     def at_step(self, step: int | None, steps: tuple[int, ...]) -> Contents:

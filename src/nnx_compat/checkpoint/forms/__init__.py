@@ -26,7 +26,7 @@ from ...errors import ArgumentValueError, CheckpointFormError, CheckpointNotFoun
 from .._table import Contents
 
 #: In the order in which they are asked.
-FORMS = ("orbax", "safetensors", "npz", "msgpack")
+FORMS = ("orbax", "safetensors", "npz", "pickles", "msgpack")
 
 _HEAD = 64
 
