@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointStructureError
 from ..functional import Filter, predicate
 from ._match import Chosen, Match, matched
+from ._rename import Rename, renamed
 from ._report import LoadReport, Row
 from ._slots import Slot, Slots
 from ._table import Contents
@@ -23,6 +24,7 @@ def load(
     *,
     step: int | None = None,
     only: str | Sequence[str] | Filter = ...,
+    rename: Rename | None = None,
     strict: bool = True,
     cast: bool = False,
     rngs: Literal["file", "model"] = "file",
@@ -40,6 +42,9 @@ def load(
         step: of a folder of steps, which one; the newest that is finished by default.
         only: which arrays: a glob of their paths (``"model/encoder/*"``), a list of
             globs, or a filter of NNX (``nnx.Param``). What is left out stays as it is.
+        rename: rules by regex for the names of another framework,
+            ``{"fc.weight": ("head.kernel", ((1, 0), None))}``, or a function of a
+            name; every name on file has to match one.
         strict: whether an array that is missing or unused is an error. PRNG streams
             are always matched by rule, and what is kept of them is in the report.
         cast: whether a value may be cast to the target's dtype where that loses.
@@ -72,9 +77,10 @@ def load(
         >>> [row.rule for row in report.rows], nc.get_value(model.bias).tolist()
         (['tail', 'tail'], [1.0, 1.0, 1.0])
     """
-    return into(
-        opened(path, step), items, only=only, strict=strict, cast=cast, rngs=rngs
-    )
+    contents = opened(path, step)
+    if rename is not None:
+        contents = renamed(contents, rename)
+    return into(contents, items, only=only, strict=strict, cast=cast, rngs=rngs)
 
 
 def into(
