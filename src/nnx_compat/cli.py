@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from . import __version__, facts
+from .checkpoint import _command
 
 __all__ = ["main"]
 
@@ -125,6 +126,8 @@ def _parser() -> argparse.ArgumentParser:
         "without it, all codes and changes",
     )  # fmt: skip
     explain.set_defaults(run=_explain)
+
+    _command.add_to(commands)
 
     run = commands.add_parser(
         "run", help="run a script or a module with what the installed Flax lacks",

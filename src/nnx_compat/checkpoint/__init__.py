@@ -13,6 +13,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._convert import convert as convert
+    from ._diff import Difference as Difference
+    from ._diff import diff as diff
+    from ._inspect import Inspection as Inspection
+    from ._inspect import inspect as inspect
     from ._load import load as load
     from ._read import read as read
     from ._report import LoadReport as LoadReport
@@ -27,12 +32,17 @@ if TYPE_CHECKING:
 #: Where each public name is. What the first rows name imports neither flax nor jax.
 _HOMES = {
     "Contents": "_table",
+    "Difference": "_diff",
     "Entry": "_table",
+    "Inspection": "_inspect",
     "Item": "_table",
+    "diff": "_diff",
+    "inspect": "_inspect",
     "read": "_read",
     # what uses Flax and jax
     "LoadReport": "_report",
     "Row": "_report",
+    "convert": "_convert",
     "load": "_load",
     "load_tree": "_tree",
     "save": "_save",

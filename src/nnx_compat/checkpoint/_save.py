@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -86,8 +86,27 @@ def save(
         raise ArgumentTypeError(
             "save was given nothing to save", instead="save(path, model=model)"
         )
-    about = _plain(dict(metadata or {}))
-    place = Path(path).absolute()
+    stored(
+        Path(path).absolute(),
+        lambda host: collected(items, host=host),
+        metadata or {},
+        format=format,
+        overwrite=overwrite,
+        max_shard_bytes=max_shard_bytes,
+    )
+
+
+def stored(
+    place: Path,
+    collect: Callable[[bool], Saved],
+    metadata: Mapping[str, object],
+    *,
+    format: str,
+    overwrite: bool,
+    max_shard_bytes: int,
+) -> None:
+    """Write what ``collect`` gives, on the host or not, to a place. As ``save``."""
+    about = _plain(dict(metadata))
     if place.exists() and not overwrite:
         raise CheckpointExistsError(
             f"{place} is there already", instead="overwrite=True, or another path"
@@ -95,7 +114,7 @@ def save(
     if format == "orbax":
         from ._orbax_save import written
 
-        written(place, collected(items, host=False), about, _writer(), overwrite)
+        written(place, collect(False), about, _writer(), overwrite)
         return
     if format != "safetensors":
         raise ArgumentValueError(
@@ -109,7 +128,7 @@ def save(
             otherwise="checkpoint.tree(...) with your own CheckpointManager",
         )
     library = _library()
-    saved = collected(items, host=True)
+    saved = collect(True)
     place.parent.mkdir(parents=True, exist_ok=True)
     _write(library, place, saved, about, max_shard_bytes)
 
