@@ -9,6 +9,7 @@
     nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
     nox -s checkpoints                      written and read on every release
     nox -s pickles                          the same for pickles, read as data
+    nox -s corpus [-- --package bijx]   published packages, natively and with us
     nox -s downstream [-- -l]               the example library, through its own noxfile
     nox -s release -- 0.13.0                a new Flax: its row, measured and recorded
     nox -s promises                         add a release and drop the oldest, on a copy
@@ -245,6 +246,17 @@ def pickles(session: nox.Session) -> None:
     chosen = _option(session, "--readers") or ",".join(last for _, last in _ends())
     command = (sys.executable, "tools/pickled.py", "pairs", "--readers", chosen)
     session.run(*command, env=environments.source_on_path())
+
+
+@nox.session(name="corpus", venv_backend="none")
+def run_corpus(session: nox.Session) -> None:
+    """Published packages on releases of Flax, natively and with us, as records.
+
+    ``-- --package bijx,cax-0.2.1 --flax 0.10.7 --ways native,run,fix`` chooses; what is
+    recorded of this source already is not measured again. See tools/corpus.
+    """
+    env = environments.source_on_path()
+    session.run(sys.executable, "-m", "tools.corpus", *session.posargs, env=env)
 
 
 @nox.session

@@ -21,7 +21,9 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from nnx_compat import matrix  # noqa: E402
+from nnx_compat.matrix import corpus as packages  # noqa: E402
 from nnx_compat.matrix import source  # noqa: E402
+from tools import corpus  # noqa: E402
 from tools.environments import write_atomically  # noqa: E402
 
 
@@ -59,14 +61,18 @@ KINDS = (
     Kind("benchmark", ROOT / "benchmarks" / "results", _benchmark),
 )
 
+#: One record a package; of it each way is renewed by itself.
+CORPUS = Kind("corpus", packages.RECORDS, lambda name: f"nox -s corpus -- {name}")
+
 
 class Record(NamedTuple):
-    """One record, and what is known of it."""
+    """One record, and what is known of it; missing when there is to be one."""
 
     kind: Kind
     name: str
     current: bool
     seconds: int | None
+    missing: bool = False
 
 
 def records() -> Iterator[Record]:
@@ -77,6 +83,8 @@ def records() -> Iterator[Record]:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             current = source.is_of(found, here)
             yield Record(kind, file.stem, current, found.get("seconds"))
+    for name, current, seconds in corpus.recorded():
+        yield Record(CORPUS, name, current, seconds, missing=seconds is None)
 
 
 @contextmanager
@@ -102,12 +110,15 @@ def main(arguments: list[str]) -> int:
     older = [record for record in every if not record.current]
     for record in every if arguments else older:
         state = "this source" if record.current else "an older source"
+        state = "not measured" if record.missing else state
         takes = f"{record.seconds} s" if record.seconds is not None else "not known"
         print(f"{state}  {takes:>9}  {record.kind.command(record.name)}")
     known = [record.seconds for record in older if record.seconds is not None]
+    missing = sum(record.missing for record in every)
     print(
-        f"{len(older)} of {len(every)} records are of an older source; renewing those "
-        f"whose time is known ({len(known)}) takes {sum(known) / 60:.0f} min"
+        f"{len(older) - missing} of {len(every)} records are of an older source and "
+        f"{missing} not measured; renewing those whose time is known ({len(known)}) "
+        f"takes {sum(known) / 60:.0f} min"
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""Files that are rendered: where backports are, the stub, rules' pages, the counts.
+"""Files that are rendered: where backports are, the stub, pages, the counts.
 
     python tools/rendered.py --write | --check
 
@@ -8,7 +8,8 @@ the one that has it in its ``__all__``, which is read without importing it.
 ``__getattr__`` tells them nothing, so its names are written down: those of the newest
 release, from Flax where Flax has had them all along and else from the file that builds
 them. ``docs/rules/`` has a page for each rule of the checker, from its own texts, and
-``docs/upgrades/`` one for each step from revision to revision. The
+``docs/upgrades/`` one for each step from revision to revision. ``docs/corpus.md`` is
+what published packages showed, from the records of them. The
 numbers in README.md and CHANGELOG.md are the facts' (tools/counts.py). Records of pairs
 that the matrix does not run any more are to go. ``nox -s render`` calls this.
 """
@@ -26,6 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from nnx_compat import facts, matrix, upgrade  # noqa: E402
 from nnx_compat.check.pages import pages  # noqa: E402
+from nnx_compat.matrix.corpus.page import page as corpus_page  # noqa: E402
 from tools import counts  # noqa: E402
 from tools.environments import write_atomically  # noqa: E402
 
@@ -34,6 +36,7 @@ BACKPORTS = SOURCE / "facts" / "backports.json"
 STUB = SOURCE / "nnx.pyi"
 RULES = ROOT / "docs" / "rules"
 UPGRADES = ROOT / "docs" / "upgrades"
+CORPUS = ROOT / "docs" / "corpus.md"
 _HEAD = "# Rendered by `nox -s render` from the facts. Nothing here is typed by hand.\n"
 
 
@@ -96,12 +99,13 @@ def stale() -> dict[Path, str]:
     wanted = {
         BACKPORTS: _places(),
         STUB: stub(),
+        CORPUS: corpus_page(),
         **{RULES / name: text for name, text in pages().items()},
         **{UPGRADES / name: text for name, text in upgrade.pages().items()},
         **counts.texts(),
     }
     listed = [*RULES.glob("*.md"), *UPGRADES.glob("*.md"), *left_over()]
-    there = [BACKPORTS, STUB, *counts.texts(), *listed]
+    there = [BACKPORTS, STUB, CORPUS, *counts.texts(), *listed]
     found = {file: file.read_text() for file in there if file.exists()}
     return {
         file: wanted.get(file, "")

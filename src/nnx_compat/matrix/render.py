@@ -18,6 +18,7 @@ from typing import Any
 
 from .. import facts
 from . import RESULTS, checkpoints, conformance, dated, examples, pair, results, source
+from .corpus.page import summary as corpus_summary
 
 _HEAD = """\
 # What was measured
@@ -309,6 +310,8 @@ def render(beside: Mapping[str, str] | None = None) -> str:
         parts += [_EXAMPLES, _examples_table(beside)]
     if checkpoints():
         parts += [_CHECKPOINTS, _checkpoints_table(beside)]
+    if of_packages := corpus_summary():
+        parts += [of_packages]
     return "\n".join(parts)
 
 

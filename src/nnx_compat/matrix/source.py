@@ -18,6 +18,7 @@ _WRITTEN = (
     "src/nnx_compat/matrix/results",
     "src/nnx_compat/matrix/conformance",
     "src/nnx_compat/matrix/checkpoints",
+    "src/nnx_compat/matrix/corpus/records",
     "src/nnx_compat/facts/backports.json",
     "src/nnx_compat/nnx.pyi",
 )
