@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal, Optional
+from typing import Literal
 
 import pytest
 
@@ -69,7 +69,7 @@ def small(function: Callable[..., None], array: object = None) -> object:
 
 def test_arguments_follow_annotations_and_then_names():
     def init(self, din: int, heads: int, rate: float, kind: Literal["a", "b"],
-             out: Optional[int], hidden, use_bias, size: int = 7, *, rngs):  # fmt: skip
+             out: int | None, hidden, use_bias, size: int = 7, *, rngs):  # fmt: skip
         """A signature as people write it."""
 
     assert small(init) == ([4, 2, 0.5, "a", None, 4, False], {"rngs": ("rngs", 0)})
@@ -98,7 +98,9 @@ def test_nothing_is_tried_where_nothing_tells():
 
 
 def test_an_error_is_recorded_without_what_differs_from_run_to_run():
-    found = outcomes.said(f"{sys.prefix}/x: <A at 0x7fe0> in /tmp/corpus-1/y 123456", {})
+    found = outcomes.said(
+        f"{sys.prefix}/x: <A at 0x7fe0> in /tmp/corpus-1/y 123456", {}
+    )
     assert found == "/x: <A at 0x> in /tmp N"
 
 
@@ -170,9 +172,17 @@ def record(run: list[dict[str, object]]) -> dict[str, object]:
     passing = [{"item": item} for item in ("import a", "import a.b", "build a.b.C")]
     lines = {"subject": "", "lines": {"a/__init__.py": [1, 2]}}
     old = [{"item": "import a"}, lines, failing("import a.b", "a/b.py:7")]
-    finding = {"certain": True, "excluded": OLD, "runs_with_line": True, "code": "NC101"}
+    finding = {
+        "certain": True,
+        "excluded": OLD,
+        "runs_with_line": True,
+        "code": "NC101",
+    }
     places = ("a/__init__.py:2", "a/b.py:7", "a/b.py:9")
-    cells = {OLD: {"native": cell(old), "run": cell(run)}, NEW: {"native": cell(passing)}}
+    cells = {
+        OLD: {"native": cell(old), "run": cell(run)},
+        NEW: {"native": cell(passing)},
+    }
     return corpus.decoded(
         corpus.encoded(
             {

@@ -1,9 +1,9 @@
 """The corpus: published packages as the judge of the checker, ``run`` and ``fix``.
 
-``pins`` says which packages, as data, and unpacks them; ``places`` makes one environment
-a release; ``host`` is the process of a release, ``probe`` what is tried in a child of
-it, with ``arguments``, ``outcomes`` and ``lines``; ``measure`` drives them and
-``checking`` asks the checker. The records and what follows from them are in
+``pins`` says which packages, as data, and unpacks them; ``places`` makes one
+environment a release; ``host`` is the process of a release, ``probe`` what is tried in
+a child of it, with ``arguments``, ``outcomes`` and ``lines``; ``measure`` drives them
+and ``checking`` asks the checker. The records and what follows from them are in
 ``nnx_compat.matrix.corpus``.
 """
 

@@ -107,5 +107,3 @@ def _holds(node: ast.AST, line: int, column: int) -> bool:
     end = (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
     found: bool = start <= (line, column) < end
     return found
-
-

@@ -7,9 +7,10 @@ package's, and is then silent about all others.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from types import CodeType
+from typing import Any
 
+_MONITORING: Any = vars(sys).get("monitoring")
 _TOOL = 4  # none of those that have a name: debugger, coverage, profiler, optimizer
 
 
@@ -19,7 +20,7 @@ class Lines:
     def __init__(self, root: str) -> None:
         self._root = root + "/"
         self._seen: set[tuple[str, int]] = set()
-        watch = sys.monitoring
+        watch = _MONITORING
         watch.use_tool_id(_TOOL, "corpus")
         watch.register_callback(_TOOL, watch.events.PY_START, self._start)
         watch.register_callback(_TOOL, watch.events.LINE, self._line)
@@ -27,8 +28,8 @@ class Lines:
 
     def _start(self, code: CodeType, _: int) -> object:
         if code.co_filename.startswith(self._root):
-            sys.monitoring.set_local_events(_TOOL, code, sys.monitoring.events.LINE)
-        return sys.monitoring.DISABLE
+            _MONITORING.set_local_events(_TOOL, code, _MONITORING.events.LINE)
+        return _MONITORING.DISABLE
 
     def _line(self, code: CodeType, line: int) -> object:
         self._seen.add((code.co_filename[len(self._root) :], line))
@@ -38,5 +39,3 @@ class Lines:
         """What was executed since the last call: file below the folder, and line."""
         found, self._seen = self._seen, set()
         return found
-
-

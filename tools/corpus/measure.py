@@ -72,7 +72,7 @@ class Host:
             text=True,
             env=env,
         )
-        self.flax, self.jax, _ = self._answer()
+        self.flax, self.jax = self._answer()
         self._folder = folder
 
     def _answer(self) -> Any:

@@ -45,7 +45,7 @@ def failure(error: BaseException, roots: Mapping[str, str]) -> dict[str, Any]:
     owner = "other"
     for frame, line in traceback.walk_tb(error.__traceback__):
         path = frame.f_code.co_filename
-        if path.startswith(_PYTHON) or path.startswith("<frozen"):
+        if path.startswith((_PYTHON, "<frozen")):
             continue  # abc, dataclasses, importlib: called by whoever was wrong
         owner, file = place(path, roots)
         if owner == "package":
@@ -60,10 +60,10 @@ def failure(error: BaseException, roots: Mapping[str, str]) -> dict[str, Any]:
 
 
 def said(text: str, roots: Mapping[str, str]) -> str:
-    """The first line of a message without what differs from run to run.
+    r"""The first line of a message without what differs from run to run.
 
     Example:
-        >>> said("<A object at 0x7f00>\\nmore", {})
+        >>> said("<A object at 0x7f00>\nmore", {})
         '<A object at 0x>'
     """
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")

@@ -1,9 +1,9 @@
 """Which packages the corpus is of, pinned as data; downloaded and unpacked to be run.
 
-``packages.toml`` has one row a version: its name, the digest of its wheel, what it needs
-beyond Flax and what Flax needs. None of their code is in this repository. A wheel is
-downloaded without anything of it being run, its digest is compared, and it is unpacked
-into a folder that is deleted afterwards.
+``packages.toml`` has one row a version: its name, the digest of its wheel, what it
+needs beyond Flax and what Flax needs. None of their code is in this repository. A wheel
+is downloaded without anything of it being run, its digest is compared, and it is
+unpacked into a folder that is deleted afterwards.
 """
 
 from __future__ import annotations

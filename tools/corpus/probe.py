@@ -20,6 +20,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def _owners(job: dict[str, Any]) -> dict[str, str]:
 
     folders = {"flax": flax, "jax": jax}
     found = {str(Path(m.__file__).parent): name for name, m in folders.items()}
-    beside = {path: "beside" for path in job["on_path"][1:]}
+    beside = dict.fromkeys(job["on_path"][1:], "beside")
     return {**found, **beside, job["source"] + "/nnx_compat": "ours"}
 
 
@@ -126,7 +127,7 @@ def run(job: dict[str, Any]) -> None:
         if any(name.startswith(f"{parent}.") for parent in failed):
             continue  # for the same reason
         came, module = probe.tried(
-            f"import {name}", lambda name=name: importlib.import_module(name)
+            f"import {name}", partial(importlib.import_module, name)
         )
         probe.ran(f"import {name}")
         if came:

@@ -65,7 +65,8 @@ def outcome(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     A line ran *cleanly* when something that was tried whole executed it and nothing of
     that failed in a way that Flax may have to do with, and no error passed through it.
     """
-    passed, timed = [], []
+    passed: list[str] = []
+    timed: list[str] = []
     errors: dict[str, dict[str, Any]] = {}
     failing: list[dict[str, Any]] = []
     clean: set[tuple[str, int]] = set()

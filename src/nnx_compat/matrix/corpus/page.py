@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ... import facts
 from . import WAYS, records
 from .judging import Cell, Rates, cells, rates
+
+T = TypeVar("T", bound=tuple[str, ...])
 
 __all__ = ["page", "summary"]
 
@@ -51,7 +53,9 @@ def summary() -> str:
     flat = [cell for record in every for cell in cells(record)]
     if not flat:
         return ""
-    head = "\n## Published packages\n\nFrom `nox -s corpus`; the whole is docs/corpus.md.\n"
+    head = (
+        "\n## Published packages\n\nFrom `nox -s corpus`; whole in docs/corpus.md.\n\n"
+    )
     return head + _measured(every) + "\n" + _rates(rates(flat))
 
 
@@ -156,45 +160,49 @@ def _debts(flat: list[Cell]) -> str:
     """What is to be repaired: lists, the heaviest first."""
     parts = []
     for way in WAYS[1:]:
-        rows = [
+        broken = [
             (cell.package, cell.flax, item)
             for cell in flat
             if way in cell.after
             for item in sorted(cell.broken(way))
         ]
-        parts.append(_section(f"Items that `{way}` breaks", _CELL, rows))
+        parts.append(_section(f"Items that `{way}` breaks", _CELL, broken))
     alarms = Counter(
         (cell.package, alarm.code, alarm.at)
         for cell in flat
         for alarm in cell.alarms
         if not alarm.true
     )
-    rows = [(p, code, at, str(n)) for (p, code, at), n in sorted(alarms.items())]
     columns = ("package", "rule", "line", "releases")
-    parts.append(_section("False alarms of `check`", columns, rows))
+    parts.append(_section("False alarms of `check`", columns, _counted(alarms)))
     missed = Counter(
         (cell.package, text) for cell in flat for text in set(cell.missed.values())
     )
-    rows = [(p, text, str(n)) for (p, text), n in missed.most_common()]
-    columns = ("package", "error", "releases")
-    parts.append(_section("Errors that `check` does not foresee", columns, rows))
+    title = "Errors that `check` does not foresee"
+    parts.append(_section(title, _ERROR, _counted(missed)))
     left = Counter(
         (cell.package, text)
         for cell in flat
         if "run" in cell.after
         for text in {cell.failing[item] for item in cell.left("run")}
     )
-    rows = [(p, text, str(n)) for (p, text), n in left.most_common()]
     title = "Native errors of items that `run` does not repair"
-    parts.append(_section(title, columns, rows))
+    parts.append(_section(title, _ERROR, _counted(left)))
     return "".join(parts)
 
 
+def _counted(found: Mapping[T, int]) -> list[tuple[str, ...]]:
+    """Rows with their numbers behind them, the largest first."""
+    ordered = sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))
+    return [(*key, str(number)) for key, number in ordered]
+
+
+_ERROR = ("package", "error", "releases")
 _CELL = ("package", "flax", "item")
 _MOST = 60
 
 
-def _section(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     text = f"\n### {title}: {len(rows)}\n"
     if rows:
         text += "\n" + _table(columns, rows[:_MOST])
