@@ -186,7 +186,7 @@ def record(run: list[dict[str, object]]) -> dict[str, object]:
     return corpus.decoded(
         corpus.encoded(
             {
-                "package": "a", "version": "1", "cells": cells, "modules": ["a"],
+                "package": "a", "version": "1", "cells": cells, "releases": [OLD, NEW],
                 "check": {
                     "runs": NEW, "findings": [{**finding, "at": at} for at in places],
                 },

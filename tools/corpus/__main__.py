@@ -51,6 +51,7 @@ def write(package: pins.Package, record: dict[str, Any]) -> None:
     record = {
         **record, "package": package.name, "version": package.version,
         "modules": list(package.modules), "share": package.share, "why": package.why,
+        "releases": list(pins.releases()),
     }  # fmt: skip
     corpus.RECORDS.mkdir(exist_ok=True)
     text = json.dumps(corpus.encoded(record), indent=1, sort_keys=True)
@@ -167,13 +168,18 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     code = 0 if options.check else run(options)
     if not options.compare:
-        for package in sorted({job.package for job in wanted(options)}):
-            record = read(package)
-            with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
-                plain = pins.unpacked(package, WHEELS, Path(folder))
-                checking.renew(package, plain, record, again=options.again)
-            write(package, record)
+        _check(options)
     return code
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Ask the checker, and so see to it that every package has a record."""
+    for package in sorted({job.package for job in wanted(options)}):
+        record = read(package)
+        with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
+            plain = pins.unpacked(package, WHEELS, Path(folder))
+            checking.renew(package, plain, record, again=options.again)
+        write(package, record)
 
 
 if __name__ == "__main__":

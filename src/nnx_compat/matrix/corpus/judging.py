@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+
 __all__ = ["Alarm", "Cell", "Rates", "cells", "rates"]
 
 #: Findings about a change of meaning, or a warning: to run is no proof against them.
@@ -50,8 +52,10 @@ class Cell:
         passed: the items that pass natively.
         failing: those that fail because of Flax natively, with the error of each.
         after: of each other way, the items that pass there; absent if not measured.
+        errors: of each other way, the error of each item that has one.
         uncertain: of each way, the items of which nothing is known: out of time.
         said: whether the checker says that the package runs here; None if not asked.
+        declared: whether the package's metadata admit this release.
         missed: of the failing items with an error of their own, those of which the
             checker says nothing in the file that it comes from.
         own: how many failing items have an error of their own.
@@ -63,8 +67,10 @@ class Cell:
     passed: set[str]
     failing: dict[str, str]
     after: dict[str, set[str]] = field(default_factory=dict)
+    errors: dict[str, dict[str, str]] = field(default_factory=dict)
     uncertain: dict[str, set[str]] = field(default_factory=dict)
     said: bool | None = None
+    declared: bool = False
     missed: dict[str, str] = field(default_factory=dict)
     own: int = 0
     alarms: list[Alarm] = field(default_factory=list)
@@ -121,9 +127,14 @@ def cells(record: Mapping[str, Any]) -> list[Cell]:
     found = []
     for flax in sorted(native, key=_version):
         one = _cell(package, flax, native[flax], where, record["items"])
+        declared = SpecifierSet(record.get("declared", "").removeprefix("flax"))
+        one.declared = declared.contains(flax)
         for way, cell in record["cells"][flax].items():
             if way != "native":
                 one.after[way] = set(cell["passed"])
+                one.errors[way] = {
+                    item: e["error"] for e in cell["errors"] for item in e["items"]
+                }
                 one.uncertain[way] = _uncertain(cell, record["items"])
         if "check" in record:
             _checked(one, record["check"], native[flax])
@@ -226,6 +237,8 @@ class Rates:
         judged: of these, those of which anything can be said.
         failing: of these, those in which something fails because of Flax.
         missed: of these, those of which the checker says that they run.
+        declared: of the judged cells, those that the packages' metadata admit.
+        declared_failing: of these, those in which something fails because of Flax.
         refused: judged cells without a failure of which it says that they do not run.
         items: that pass or fail because of Flax.
         own: that fail because of Flax with an error of their own.
@@ -239,6 +252,8 @@ class Rates:
     judged: int = 0
     failing: int = 0
     missed: int = 0
+    declared: int = 0
+    declared_failing: int = 0
     refused: int = 0
     items: int = 0
     own: int = 0
@@ -264,6 +279,8 @@ def rates(found: Iterable[Cell]) -> Rates:
         total.judged += 1
         total.failing += bool(cell.failing)
         total.missed += bool(cell.failing) and cell.said is True
+        total.declared += cell.declared
+        total.declared_failing += cell.declared and bool(cell.failing)
         total.refused += not cell.failing and cell.said is False
         total.items += len(cell.passed) + len(cell.failing)
         total.own += cell.own

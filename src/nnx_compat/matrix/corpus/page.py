@@ -64,7 +64,7 @@ def _id(record: Mapping[str, Any]) -> str:
 
 
 def _releases(every: Iterable[Mapping[str, Any]]) -> list[str]:
-    there = {flax for record in every for flax in record["cells"]}
+    there = {flax for record in every for flax in record["releases"]}
     return [r.version for r in facts.releases() if r.version in there]
 
 
@@ -98,7 +98,9 @@ def _rates(total: Rates) -> str:
     rows = [
         ("cells in which something fails because of Flax",
          _share(total.failing, total.judged)),
-        ("of these, `check` says that the package runs (misses)",
+        ("cells that the packages' metadata admit, in which something fails",
+         _share(total.declared_failing, total.declared)),
+        ("of the failing cells, `check` says that the package runs (misses)",
          _share(total.missed, total.failing)),
         ("items that fail because of Flax, of which `check` says nothing in their file",
          _share(total.missed_items, total.own)),
@@ -161,7 +163,7 @@ def _debts(flat: list[Cell]) -> str:
     parts = []
     for way in WAYS[1:]:
         broken = [
-            (cell.package, cell.flax, item)
+            (cell.package, cell.flax, item, cell.errors[way].get(item, "not reached"))
             for cell in flat
             if way in cell.after
             for item in sorted(cell.broken(way))
@@ -184,9 +186,12 @@ def _debts(flat: list[Cell]) -> str:
         (cell.package, text)
         for cell in flat
         if "run" in cell.after
-        for text in {cell.failing[item] for item in cell.left("run")}
+        for text in {
+            cell.errors["run"][item]
+            for item in cell.left("run") & cell.errors["run"].keys()
+        }
     )
-    title = "Native errors of items that `run` does not repair"
+    title = "Errors under `run` of items that it does not repair"
     parts.append(_section(title, _ERROR, _counted(left)))
     return "".join(parts)
 
@@ -198,7 +203,7 @@ def _counted(found: Mapping[T, int]) -> list[tuple[str, ...]]:
 
 
 _ERROR = ("package", "error", "releases")
-_CELL = ("package", "flax", "item")
+_CELL = ("package", "flax", "item", "error")
 _MOST = 60
 
 
