@@ -127,8 +127,8 @@ def cells(record: Mapping[str, Any]) -> list[Cell]:
     found = []
     for flax in sorted(native, key=_version):
         one = _cell(package, flax, native[flax], where, record["items"])
-        declared = SpecifierSet(record.get("declared", "").removeprefix("flax"))
-        one.declared = declared.contains(flax)
+        declared = record.get("declared", "").removeprefix("flax")
+        one.declared = bool(declared) and SpecifierSet(declared).contains(flax)
         for way, cell in record["cells"][flax].items():
             if way != "native":
                 one.after[way] = set(cell["passed"])
