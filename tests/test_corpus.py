@@ -21,7 +21,15 @@ sys.path.insert(0, str(ROOT))
 from nnx_compat import facts  # noqa: E402
 from nnx_compat.matrix import corpus  # noqa: E402
 from nnx_compat.matrix.corpus import judging, page  # noqa: E402
-from tools.corpus import arguments, checking, outcomes, pins, probe  # noqa: E402
+from tools.corpus import (  # noqa: E402
+    arguments,
+    checking,
+    measure,
+    outcomes,
+    pins,
+    probe,
+    recorded,
+)
 
 OLD, NEW = facts.releases()[0].version, facts.releases()[-1].version
 
@@ -237,3 +245,24 @@ def test_the_page_says_what_was_not_measured(monkeypatch):
 def test_to_execute_a_line_is_not_always_to_execute_what_is_in_it(line, expected):
     column = line.index("nnx")
     assert checking._runs_with_line(ast.parse(line), 1, column) is expected
+
+
+def test_the_records_that_are_old_or_missing_are_told_with_their_times(
+    tmp_path, monkeypatch
+):
+    package = next(iter(pins.packages().values()))
+    monkeypatch.setattr(pins, "packages", lambda: {package.id: package})
+    monkeypatch.setattr(corpus, "RECORDS", tmp_path)
+    here = {way: measure.sources(package, way) for way in corpus.WAYS}
+    cells = {
+        flax: {
+            "native": {"source": here["native"], "seconds": 3},
+            "run": {"source": {**here["run"], "src": "older"}, "seconds": 5},
+        }
+        for flax in pins.releases()
+    }
+    (tmp_path / f"{package.id}.json").write_text(json.dumps({"cells": cells}))
+    native, run, fix = recorded()
+    assert native == (f"--package {package.id} --ways native", True, 0)
+    assert run[1:] == (False, 5 * len(pins.releases()))
+    assert fix[1:] == (False, None)

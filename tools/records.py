@@ -113,14 +113,23 @@ def main(arguments: list[str]) -> int:
         state = "not measured" if record.missing else state
         takes = f"{record.seconds} s" if record.seconds is not None else "not known"
         print(f"{state}  {takes:>9}  {record.kind.command(record.name)}")
+    for name in dict.fromkeys(record.kind.name for record in every):
+        of_kind = [record for record in every if record.kind.name == name]
+        print(f"{name}: {_counted(of_kind)}")
+    print(_counted(every))
+    return 0
+
+
+def _counted(every: list[Record]) -> str:
+    """How many are of an older source, and what renewing them takes."""
+    older = [record for record in every if not record.current]
     known = [record.seconds for record in older if record.seconds is not None]
     missing = sum(record.missing for record in every)
-    print(
+    return (
         f"{len(older) - missing} of {len(every)} records are of an older source and "
         f"{missing} not measured; renewing those whose time is known ({len(known)}) "
         f"takes {sum(known) / 60:.0f} min"
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -19,14 +19,15 @@ def recorded() -> Iterator[tuple[str, bool, int | None]]:
     Where no cell of it is measured, the seconds are None; where some are not, renewing
     measures these too, and they are reckoned at the mean of the others.
     """
-    from nnx_compat.matrix import corpus
+    from nnx_compat.matrix import corpus, source
     from tools.corpus import measure, pins
 
+    src = source.digest("src")
     for package in pins.packages().values():
         file = corpus.RECORDS / f"{package.id}.json"
         there = json.loads(file.read_text("utf-8")) if file.exists() else {"cells": {}}
         for way in corpus.WAYS:
-            here = measure.sources(package, way)
+            here = measure.sources(package, way, src)
             cells = [ways[way] for ways in there["cells"].values() if way in ways]
             stale = [cell for cell in cells if cell["source"] != here]
             wanting = len(pins.releases()) - len(cells)

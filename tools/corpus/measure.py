@@ -27,10 +27,16 @@ SECONDS = 420
 _PROBES = ("probe.py", "arguments.py", "outcomes.py", "lines.py", "host.py")
 
 
-def sources(package: pins.Package, way: str) -> dict[str, str]:
-    """What a result in this way is of; the native one is not of our own source."""
+def sources(package: pins.Package, way: str, src: str = "") -> dict[str, str]:
+    """What a result in this way is of; the native one is not of our own source.
+
+    Args:
+        package: that is measured.
+        way: in which it is.
+        src: the digest of our source, where it is known already.
+    """
     found = {"tools/corpus": _digest(), "pin": package.digest}
-    return found if way == "native" else {**found, "src": source.digest("src")}
+    return found if way == "native" else {**found, "src": src or source.digest("src")}
 
 
 def _digest() -> str:

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from nnx_compat import facts
 from nnx_compat.facts import _tables
 from tools import environments
 
@@ -88,9 +89,14 @@ def packages() -> dict[str, Package]:
 
 @cache
 def releases() -> tuple[str, ...]:
-    """The releases of Flax that the corpus is run on, oldest first."""
+    """The releases that the corpus is run on, oldest first.
+
+    The last of every revision, and those between that the data name.
+    """
     (row,) = _rows()["corpus"]
-    return tuple(map(str, row["releases"]))  # type: ignore[arg-type]
+    chosen = {release.revision: release.version for release in facts.releases()}
+    wanted = {*chosen.values(), *row["also"]}  # type: ignore[misc]
+    return tuple(r.version for r in facts.releases() if r.version in wanted)
 
 
 def needs() -> list[str]:
