@@ -167,6 +167,8 @@ class _Recorder:
         by_file: dict[str, list[Any]] = {}
         for item in items:
             by_file.setdefault(item.nodeid.partition("::")[0], []).append(item)
+        for file in by_file:
+            self._probe.say(item=f"test {file}")  # its tests could be collected
         items[:] = [
             item
             for found in by_file.values()
