@@ -127,8 +127,37 @@ def encoded(record: Mapping[str, Any]) -> dict[str, Any]:
         flax: {way: coded(cell) for way, cell in ways.items()}
         for flax, ways in record["cells"].items()
     }
-    rest = {"cells": cells, "errors": [json.loads(key) for key in known]}
-    return {**record, **rest, "items": items, "clean": _grouped(record)}
+    found = {
+        **record, "cells": cells, "errors": [json.loads(key) for key in known],
+        "items": items, "clean": _grouped(record),
+    }  # fmt: skip
+    if "check" in record:
+        findings = _by_place(record["check"]["findings"])
+        found["check"] = {**record["check"], "findings": findings}
+    return found
+
+
+def _by_place(findings: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Findings that differ in their places alone as one: ``"a.py:3,7 b.py:1"``."""
+    places: dict[str, dict[str, list[int]]] = {}
+    for finding in findings:
+        key = json.dumps({k: v for k, v in finding.items() if k != "at"})
+        file, _, line = finding["at"].rpartition(":")
+        places.setdefault(key, {}).setdefault(file, []).append(int(line))
+    return [
+        {**json.loads(key), "at": " ".join(f"{f}:{spelled(n)}" for f, n in at.items())}
+        for key, at in sorted(places.items())
+    ]
+
+
+def _one_by_one(findings: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What ``_by_place`` put together."""
+    return [
+        {**finding, "at": f"{file}:{line}"}
+        for finding in findings
+        for file, _, text in (at.rpartition(":") for at in finding["at"].split())
+        for line in numbers(text)
+    ]
 
 
 def _cells(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -185,7 +214,11 @@ def decoded(record: Mapping[str, Any]) -> dict[str, Any]:
         flax: {way: plain(flax, way, cell) for way, cell in ways.items()}
         for flax, ways in record["cells"].items()
     }
-    return {**record, "cells": cells}
+    found = {**record, "cells": cells}
+    if "check" in record:
+        findings = _one_by_one(record["check"]["findings"])
+        found["check"] = {**record["check"], "findings": findings}
+    return found
 
 
 def _clean(record: Mapping[str, Any], flax: str) -> set[tuple[str, int]]:
