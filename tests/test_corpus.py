@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 from nnx_compat import facts  # noqa: E402
 from nnx_compat.matrix import corpus  # noqa: E402
 from nnx_compat.matrix.corpus import judging, page  # noqa: E402
+from tools.corpus import __main__ as main  # noqa: E402
 from tools.corpus import (  # noqa: E402
     arguments,
     checking,
@@ -266,3 +267,10 @@ def test_the_records_that_are_old_or_missing_are_told_with_their_times(
     assert native == (f"--package {package.id} --ways native", True, 0)
     assert run[1:] == (False, 5 * len(pins.releases()))
     assert fix[1:] == (False, None)
+
+
+def test_two_measurements_differ_in_what_came_of_items_alone():
+    once = {"passed": ["import a"], "errors": [], "seconds": 1, "source": {"src": "1"}}
+    again = {**once, "seconds": 9, "source": {"src": "2"}, "clean": set()}
+    assert main.differences(once, again) == []
+    assert main.differences(once, {**again, "passed": []}) == ["passed"]

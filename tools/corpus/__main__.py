@@ -105,7 +105,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What two measurements of a cell say differently; how long they took aside."""
     aside = ("seconds", "source")
     keys = sorted((old.keys() | new.keys()) - set(aside))
-    return [key for key in keys if old.get(key) != new.get(key)]
+    # lines are recorded of the native way alone: nothing there is as good as empty
+    return [key for key in keys if (old.get(key) or None) != (new.get(key) or None)]
 
 
 def paths(job: Job, folder: Path) -> list[Path]:
