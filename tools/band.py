@@ -1,0 +1,406 @@
+"""Measure the band: which pairs of Flax and jax work, natively and through us.
+
+    python tools/band.py [--flax 0.10.2,0.12.0] [--jax 0.8.0] [--ways native,drop-in]
+
+runs the probes (nnx_compat/band/probes.py) on each release of Flax beside each jax,
+from two before the first with which NNX imports to two after the last. What the record
+(nnx_compat/band/record.jsonl) has of these probes, and for the ways through us of this
+source, is not run again; ``--again`` does. The record is written after each pair, so an
+interrupted run goes on where it was. ``nox -s band`` calls this. Needs uv.
+
+A pair has the companions (numpy, optax, orbax, ...) of its day: that is three weeks
+after the release of Flax, or the day by which that jax was the dated one of a later
+release. Each package of a version is unpacked once, in a folder of its own, and a pair
+is a list of folders: so its bytecode is compiled once as well, which would take longer
+than the probes do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from packaging.version import Version  # noqa: E402
+
+from nnx_compat import band, facts, matrix  # noqa: E402
+from nnx_compat.matrix import source  # noqa: E402
+from tools import environments  # noqa: E402
+
+#: The first jax with which any release may work.
+FIRST = min((r.jax_declared for r in facts.releases()), key=Version)
+#: How many in a row do not import before no more are tried.
+BEYOND = 2
+
+
+def jax_versions() -> list[str]:
+    """All jax versions on the registry from the oldest floor on, oldest first."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "jax"]
+    command += ["--python-version", "3.13", "--only-binary", ":all:"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"Available versions: (.*)", text)
+    assert found, text
+    every = sorted(found[1].split(", "), key=Version)
+    return [version for version in every if Version(version) >= Version(FIRST)]
+
+
+# -- the packages of a pair ---------------------------------------------------------
+
+
+def day(flax: str, jax: str) -> str:
+    """The date after which no companion is taken; ``""`` for the newest jax of all."""
+    for release in facts.releases():
+        later = Version(release.version) >= Version(flax)
+        if later and Version(release.jax_dated) >= Version(jax):
+            return matrix.dated(release.version).uploaded_before
+    return ""
+
+
+class Store:
+    """Packages, each version unpacked in a folder of its own.
+
+    Args:
+        folder: where; it may have some already.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def pair(self, pair: matrix.Pair) -> tuple[Path, tuple[Path, ...]]:
+        """The folder of Flax, and those of all others that the pair needs.
+
+        Raises:
+            LookupError: no resolution, or a package without a wheel.
+        """
+        every = [self._package(pair.python, one) for one in self._resolved(pair)]
+        flax = next(at for at in every if at.name == f"flax-{pair.flax}")
+        return flax, tuple(at for at in every if at != flax)
+
+    def _resolved(self, pair: matrix.Pair) -> list[str]:
+        command = ["uv", "pip", "compile", "-q", "--no-header", "--no-annotate", "-"]
+        command += ["--python-version", pair.python, "--override"]
+        if before := day(pair.flax, pair.jax):
+            command[-1:-1] = ["--exclude-newer", before]
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as override:
+            # what Flax says of jax is what is measured here, and no bound
+            override.write(f"jax=={pair.jax}\n")
+            override.flush()
+            wanted = "\n".join(pair.constraints)
+            return _uv([*command, override.name], wanted).split("\n")
+
+    def _package(self, python: str, requirement: str) -> Path:
+        at = self.folder / python / requirement.replace("==", "-")
+        if not at.exists():
+            making = at.with_name(f".{at.name}")
+            command = ["uv", "pip", "install", "-q", "--no-deps", "--target"]
+            interpreter = environments.interpreter(python)
+            if interpreter is None:
+                raise LookupError(f"needs CPython {python}")
+            _uv([*command, str(making), "-p", interpreter, requirement])
+            making.rename(at)
+        return at
+
+    def forget(self, jax: str) -> None:
+        """Delete a jax and its jaxlib: other pairs do not need them."""
+        for folder in self.folder.glob(f"*/jax*-{jax}"):
+            shutil.rmtree(folder)
+
+
+def _uv(command: list[str], text: str | None = None) -> str:
+    ran = subprocess.run(
+        command, input=text, capture_output=True, text=True,
+        env={**environments.certificates(), "TZ": "UTC"},
+    )  # fmt: skip
+    if ran.returncode:
+        raise LookupError(" ".join(ran.stderr.split())[:300])
+    return ran.stdout.strip()
+
+
+# -- a group of pairs ---------------------------------------------------------------
+
+
+class Task(NamedTuple):
+    """A pair that is to be measured: in which ways, and with which packages."""
+
+    pair: matrix.Pair
+    ways: list[str]
+    flax: Path
+    others: tuple[Path, ...]
+
+
+def digests(flax: str, way: str) -> dict[str, str]:
+    """What a result of a way depends on: the probes, and our source if it is used."""
+    found = {"probes": band.digest(flax)}
+    return found if way == "native" else {**found, "src": here()}
+
+
+@cache
+def here() -> str:
+    """The digest of our source when this began."""
+    return source.digest("src")
+
+
+def grouped(tasks: list[Task], workers: int) -> list[list[Task]]:
+    """Tasks that differ in Flax alone, in groups for one process each."""
+    alike: dict[tuple[Path, ...], list[Task]] = {}
+    for task in tasks:
+        alike.setdefault(task.others, []).append(task)
+    groups = []
+    for of in alike.values():
+        size = max(3, -(-len(of) // workers))
+        groups += [of[at : at + size] for at in range(0, len(of), size)]
+    return groups
+
+
+def measured(group: list[Task]) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """What the record is to say of each pair of a group, as soon as it is known."""
+    start = time.monotonic()
+    answers = _answers(group)
+    for task in group:
+        answer = next(answers)
+        took, start = time.monotonic() - start, time.monotonic()
+        yield task, _row(task.pair.flax, answer, took)
+
+
+def _row(flax: str, answer: dict[str, Any], took: float = 0) -> dict[str, Any]:
+    ways = {
+        way: {
+            "source": digests(flax, way),
+            # what is not there is ok, or was not reached because the import failed
+            "results": {name: text for name, text in found.items() if text != "ok"},
+        }
+        for way, found in answer["results"].items()
+    }
+    return {"with": answer["with"], "seconds": round(took), "ways": ways}
+
+
+def _answers(group: list[Task]) -> Iterator[dict[str, Any]]:
+    interpreter = environments.interpreter(group[0].pair.python)
+    assert interpreter
+    env = environments.source_on_path()
+    env["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT / "src"), *map(str, group[0].others)]
+    )
+    job = [
+        {"path": str(t.flax), "forms": band.forms(t.pair.flax), "ways": t.ways}
+        for t in group
+    ]
+    # -S: no other package than these
+    command = [interpreter, "-S", "-W", "ignore", "-m", "nnx_compat.band.run"]
+    with subprocess.Popen(
+        [*command, json.dumps(job)], env=env, cwd="/", text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        yield from map(json.loads, process.stdout)
+    if process.returncode:
+        raise RuntimeError(f"{command} {job}: exit status {process.returncode}")
+
+
+# -- all pairs ----------------------------------------------------------------------
+
+
+class Record:
+    """The record, read and written pair by pair."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.lock = file, threading.Lock()
+        self.rows = {(row["flax"], row["jax"]): row for row in band.read(file)}
+
+    def lacks(self, flax: str, jax: str, ways: Iterable[str]) -> list[str]:
+        """The ways of a pair that were not measured, or not on this source."""
+        row = self.rows.get((flax, jax), {"ways": {}})
+        return [
+            way
+            for way in ways
+            if row["ways"].get(way, {}).get("source") != digests(flax, way)
+        ]
+
+    def add(self, flax: str, jax: str, found: dict[str, Any]) -> None:
+        """Put what was measured of a pair into the file."""
+        with self.lock:
+            row = self.rows.setdefault((flax, jax), {"flax": flax, "jax": jax})
+            row |= {**found, "ways": {**row.get("ways", {}), **found["ways"]}}
+            lines = [json.dumps(row) for row in sorted(self.rows.values(), key=_order)]
+            environments.write_atomically(self.file, "\n".join(lines) + "\n")
+
+    def imports(self, flax: str, jax: str) -> bool:
+        """Whether NNX imports in any of the ways that were measured."""
+        ways = self.rows[flax, jax]["ways"].values()
+        return any("import" not in way["results"] for way in ways)
+
+
+def _order(row: dict[str, Any]) -> tuple[Version, Version]:
+    return Version(row["flax"]), Version(row["jax"])
+
+
+class Walk:
+    """Which jax to try with a release, in one direction from its dated one."""
+
+    def __init__(self, flax: str) -> None:
+        self.flax, self.failed = flax, 0
+
+    def goes_on(self) -> bool:
+        """Whether there may be another one that works."""
+        return self.failed < BEYOND
+
+    def note(self, imports: bool) -> None:
+        """Count how many in a row do not import."""
+        self.failed = 0 if imports else self.failed + 1
+
+
+def steps(
+    releases: list[facts.Release], every: list[str]
+) -> Iterator[tuple[str, list[Walk]]]:
+    """Each jax with the releases to try beside it: upwards, then downwards."""
+    for direction in (1, -1):
+        walks = {r.version: Walk(r.version) for r in releases}
+        for jax in every[::direction]:
+            beside = [
+                walks[r.version]
+                for r in releases
+                if _is_ahead(jax, r.jax_dated, direction) and walks[r.version].goes_on()
+            ]
+            if beside:
+                yield jax, beside
+
+
+def _is_ahead(jax: str, dated: str, direction: int) -> bool:
+    if direction > 0:
+        return Version(jax) >= Version(dated)
+    return Version(jax) < Version(dated)
+
+
+def run(
+    releases: list[facts.Release],
+    every: list[str],
+    ways: list[str],
+    record: Record,
+    store: Store,
+    *,
+    again: bool = False,
+    workers: int = 2,
+) -> None:
+    """Measure all pairs that the record lacks."""
+    expected = sum(_about(release, every) for release in releases)
+    with progress(expected) as advance, ThreadPoolExecutor(workers) as pool:
+
+        def found(flax: str, jax: str, row: dict[str, Any]) -> None:
+            record.add(flax, jax, row)
+            advance(told(record.rows[flax, jax], row["ways"]))
+
+        def measure(group: list[Task]) -> None:
+            for task, row in measured(group):
+                found(task.pair.flax, task.pair.jax, row)
+
+        for jax, walks in steps(releases, every):
+            tasks = []
+            for flax in (walk.flax for walk in walks):
+                wanted = ways if again else record.lacks(flax, jax, ways)
+                if not wanted:
+                    advance()
+                    continue
+                pair = matrix.pair(flax, jax)
+                try:
+                    tasks.append(Task(pair, wanted, *store.pair(pair)))
+                except LookupError as error:
+                    told_by = {"import": f"not installable: {error}"}
+                    results = dict.fromkeys(wanted, told_by)
+                    answer = {"with": {"python": pair.python}, "results": results}
+                    found(flax, jax, _row(flax, answer))
+            for _ in pool.map(measure, grouped(tasks, workers)):
+                pass
+            for walk in walks:
+                walk.note(record.imports(walk.flax, jax))
+            store.forget(jax)
+
+
+def _about(release: facts.Release, every: list[str]) -> int:
+    """About how many jax versions will be tried with a release."""
+    inside = sum(release.measured(jax) for jax in every)
+    return min(inside + 2 * BEYOND, len(every))
+
+
+def told(row: dict[str, Any], ways: Iterable[str]) -> str:
+    """One line on what was found of a pair."""
+    parts = []
+    for way in ways:
+        said = row["ways"][way]["results"]
+        wrong = {probe: text for probe, text in said.items() if text != "absent"}
+        parts.append(f"{way}: " + (", ".join(wrong) or "all work"))
+    what = "; ".join(parts) or "known"
+    return f"flax {row['flax']} jax {row['jax']} ({row['seconds']} s): {what}"
+
+
+@contextmanager
+def progress(expected: int) -> Iterator[Any]:
+    """A bar with an estimate, and above it a line for each pair that was measured."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = [BarColumn(), MofNCompleteColumn(), TextColumn("pairs, running")]
+    columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    console = Console(soft_wrap=True, highlight=False)
+    with Progress(*columns, console=console, speed_estimate_period=600) as bar:
+        task = bar.add_task("", total=expected)
+
+        def advance(text: str = "") -> None:
+            if text:
+                bar.console.print(text)
+            bar.advance(task)
+
+        yield advance
+        bar.update(task, total=bar.tasks[task].completed)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flax", help="releases, with commas; all")
+    parser.add_argument("--jax", help="versions, with commas; all that may work")
+    parser.add_argument("--ways", default=",".join(band.WAYS))
+    parser.add_argument("--again", action="store_true", help="what is known as well")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--record", type=Path, default=band.RECORD)
+    parser.add_argument("--packages", type=Path, help="a folder to keep them in")
+    options = parser.parse_args(arguments)
+    chosen = options.flax.split(",") if options.flax else None
+    releases = [r for r in facts.releases() if chosen is None or r.version in chosen]
+    every = options.jax.split(",") if options.jax else jax_versions()
+    with tempfile.TemporaryDirectory() as folder:
+        run(
+            releases,
+            sorted(every, key=Version),
+            options.ways.split(","),
+            Record(options.record),
+            Store(options.packages or Path(folder)),
+            again=options.again,
+            workers=options.workers,
+        )
+
+
+if __name__ == "__main__":
+    main()
