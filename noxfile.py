@@ -5,6 +5,7 @@
     nox -s "matrix(flax-0.10.7__jax-0.7.0)" one pair
     nox -t edges                            first and last release of every revision
     nox -t dated -- --suite smoke           pure_state_update on all releases
+    nox -s band [-- --flax 0.12.12]         each release beside each jax; resumable
     nox -s facts [-- --write]               survey all releases, compare names.json
     nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
     nox -s checkpoints                      written and read on every release
@@ -125,6 +126,19 @@ def run_matrix(session: nox.Session, pair: matrix.Pair) -> None:
 def _option(session: nox.Session, name: str) -> str | None:
     arguments = session.posargs
     return arguments[arguments.index(name) + 1] if name in arguments else None
+
+
+@nox.session
+def band(session: nox.Session) -> None:
+    """Which jax works with which Flax, natively and through us. See tools/band.py.
+
+    What the record has of this source is not run again. ``-- --flax 0.12.12`` is one
+    release, ``--jax``, ``--ways native`` choose likewise, ``--write`` puts the ends of
+    the ranges into the facts.
+    """
+    session.install("rich>=13", "packaging", "pip", "uv")
+    env = environments.source_on_path()
+    session.run("python", "tools/band.py", *session.posargs, env=env)
 
 
 @nox.session(name="facts", venv_backend="none")

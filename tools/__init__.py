@@ -1,1 +1,1 @@
-"""Tools of this repository: environments, jax ranges, the survey of names."""
+"""Tools of this repository: environments, the band, the survey of names."""

@@ -1,12 +1,13 @@
 """Measure the band: which pairs of Flax and jax work, natively and through us.
 
-    python tools/band.py [--flax 0.10.2,0.12.0] [--jax 0.8.0] [--ways native,drop-in]
+    python tools/band.py [--flax 0.10.2,0.12.0] [--jax 0.8.0] [--ways native] [--write]
 
 runs the probes (nnx_compat/band/probes.py) on each release of Flax beside each jax,
 from two before the first with which NNX imports to two after the last. What the record
 (nnx_compat/band/record.jsonl) has of these probes, and for the ways through us of this
 source, is not run again; ``--again`` does. The record is written after each pair, so an
-interrupted run goes on where it was. ``nox -s band`` calls this. Needs uv.
+interrupted run goes on where it was. ``--write`` puts the ends of the ranges into
+facts/releases.toml. ``nox -s band`` calls this. Needs uv.
 
 A pair has the companions (numpy, optax, orbax, ...) of its day: that is three weeks
 after the release of Flax, or the day by which that jax was the dated one of a later
@@ -21,13 +22,13 @@ import argparse
 import json
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -80,7 +81,7 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.lock = folder, threading.Lock()
 
     def pair(self, pair: matrix.Pair) -> tuple[Path, tuple[Path, ...]]:
         """The folder of Flax, and those of all others that the pair needs.
@@ -106,20 +107,16 @@ class Store:
 
     def _package(self, python: str, requirement: str) -> Path:
         at = self.folder / python / requirement.replace("==", "-")
-        if not at.exists():
-            making = at.with_name(f".{at.name}")
-            command = ["uv", "pip", "install", "-q", "--no-deps", "--target"]
-            interpreter = environments.interpreter(python)
-            if interpreter is None:
-                raise LookupError(f"needs CPython {python}")
-            _uv([*command, str(making), "-p", interpreter, requirement])
-            making.rename(at)
+        interpreter = environments.interpreter(python)
+        if interpreter is None:
+            raise LookupError(f"needs CPython {python}")
+        with self.lock:
+            if not at.exists():
+                making = at.with_name(f".{at.name}")
+                command = ["uv", "pip", "install", "-q", "--no-deps", "--target"]
+                _uv([*command, str(making), "-p", interpreter, requirement])
+                making.rename(at)
         return at
-
-    def forget(self, jax: str) -> None:
-        """Delete a jax and its jaxlib: other pairs do not need them."""
-        for folder in self.folder.glob(f"*/jax*-{jax}"):
-            shutil.rmtree(folder)
 
 
 def _uv(command: list[str], text: str | None = None) -> str:
@@ -156,16 +153,12 @@ def here() -> str:
     return source.digest("src")
 
 
-def grouped(tasks: list[Task], workers: int) -> list[list[Task]]:
+def grouped(tasks: list[Task]) -> list[list[Task]]:
     """Tasks that differ in Flax alone, in groups for one process each."""
     alike: dict[tuple[Path, ...], list[Task]] = {}
     for task in tasks:
         alike.setdefault(task.others, []).append(task)
-    groups = []
-    for of in alike.values():
-        size = max(3, -(-len(of) // workers))
-        groups += [of[at : at + size] for at in range(0, len(of), size)]
-    return groups
+    return list(alike.values())
 
 
 def measured(group: list[Task]) -> Iterator[tuple[Task, dict[str, Any]]]:
@@ -194,9 +187,7 @@ def _answers(group: list[Task]) -> Iterator[dict[str, Any]]:
     interpreter = environments.interpreter(group[0].pair.python)
     assert interpreter
     env = environments.source_on_path()
-    env["PYTHONPATH"] = os.pathsep.join(
-        [str(ROOT / "src"), *map(str, group[0].others)]
-    )
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *map(str, group[0].others)])
     job = [
         {"path": str(t.flax), "forms": band.forms(t.pair.flax), "ways": t.ways}
         for t in group
@@ -206,9 +197,14 @@ def _answers(group: list[Task]) -> Iterator[dict[str, Any]]:
     with subprocess.Popen(
         [*command, json.dumps(job)], env=env, cwd="/", text=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Linux shares the CPU out between sessions
     ) as process:  # fmt: skip
         assert process.stdout
-        yield from map(json.loads, process.stdout)
+        try:
+            yield from map(json.loads, process.stdout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     if process.returncode:
         raise RuntimeError(f"{command} {job}: exit status {process.returncode}")
 
@@ -250,35 +246,32 @@ def _order(row: dict[str, Any]) -> tuple[Version, Version]:
     return Version(row["flax"]), Version(row["jax"])
 
 
-class Walk:
-    """Which jax to try with a release, in one direction from its dated one."""
-
-    def __init__(self, flax: str) -> None:
-        self.flax, self.failed = flax, 0
-
-    def goes_on(self) -> bool:
-        """Whether there may be another one that works."""
-        return self.failed < BEYOND
-
-    def note(self, imports: bool) -> None:
-        """Count how many in a row do not import."""
-        self.failed = 0 if imports else self.failed + 1
-
-
 def steps(
-    releases: list[facts.Release], every: list[str]
-) -> Iterator[tuple[str, list[Walk]]]:
-    """Each jax with the releases to try beside it: upwards, then downwards."""
-    for direction in (1, -1):
-        walks = {r.version: Walk(r.version) for r in releases}
-        for jax in every[::direction]:
-            beside = [
-                walks[r.version]
-                for r in releases
-                if _is_ahead(jax, r.jax_dated, direction) and walks[r.version].goes_on()
-            ]
-            if beside:
-                yield jax, beside
+    releases: list[facts.Release],
+    every: list[str],
+    direction: int,
+    imports: Callable[[str, str], bool],
+) -> Iterator[tuple[str, list[str]]]:
+    """Each jax with the releases to try beside it, from the dated jax of each on.
+
+    Args:
+        releases: of Flax.
+        every: all jax versions, oldest first.
+        direction: 1 to newer ones, -1 to older ones.
+        imports: whether NNX of a release imports beside a jax, once it was tried.
+    """
+    failed = dict.fromkeys((release.version for release in releases), 0)
+    for jax in every[::direction]:
+        beside = [
+            release.version
+            for release in releases
+            if _is_ahead(jax, release.jax_dated, direction)
+            and failed[release.version] < BEYOND
+        ]
+        if beside:
+            yield jax, beside
+        for flax in beside:
+            failed[flax] = 0 if imports(flax, jax) else failed[flax] + 1
 
 
 def _is_ahead(jax: str, dated: str, direction: int) -> bool:
@@ -295,40 +288,39 @@ def run(
     store: Store,
     *,
     again: bool = False,
-    workers: int = 2,
 ) -> None:
-    """Measure all pairs that the record lacks."""
+    """Measure all pairs that the record lacks: two at a time, one in each direction."""
     expected = sum(_about(release, every) for release in releases)
-    with progress(expected) as advance, ThreadPoolExecutor(workers) as pool:
+    with progress(expected) as advance, ThreadPoolExecutor(2) as pool:
 
         def found(flax: str, jax: str, row: dict[str, Any]) -> None:
             record.add(flax, jax, row)
             advance(told(record.rows[flax, jax], row["ways"]))
 
-        def measure(group: list[Task]) -> None:
-            for task, row in measured(group):
-                found(task.pair.flax, task.pair.jax, row)
+        def task_of(flax: str, jax: str) -> Iterator[Task]:
+            wanted = ways if again else record.lacks(flax, jax, ways)
+            if not wanted:
+                advance()
+                return
+            pair = matrix.pair(flax, jax)
+            try:
+                yield Task(pair, wanted, *store.pair(pair))
+            except LookupError as error:
+                results = {
+                    way: {"import": f"not installable: {error}"} for way in wanted
+                }
+                answer = {"with": {"python": pair.python}, "results": results}
+                found(flax, jax, _row(flax, answer))
 
-        for jax, walks in steps(releases, every):
-            tasks = []
-            for flax in (walk.flax for walk in walks):
-                wanted = ways if again else record.lacks(flax, jax, ways)
-                if not wanted:
-                    advance()
-                    continue
-                pair = matrix.pair(flax, jax)
-                try:
-                    tasks.append(Task(pair, wanted, *store.pair(pair)))
-                except LookupError as error:
-                    told_by = {"import": f"not installable: {error}"}
-                    results = dict.fromkeys(wanted, told_by)
-                    answer = {"with": {"python": pair.python}, "results": results}
-                    found(flax, jax, _row(flax, answer))
-            for _ in pool.map(measure, grouped(tasks, workers)):
-                pass
-            for walk in walks:
-                walk.note(record.imports(walk.flax, jax))
-            store.forget(jax)
+        def sweep(direction: int) -> None:
+            for jax, beside in steps(releases, every, direction, record.imports):
+                tasks = [task for flax in beside for task in task_of(flax, jax)]
+                for group in grouped(tasks):
+                    for task, row in measured(group):
+                        found(task.pair.flax, jax, row)
+
+        for _ in pool.map(sweep, (1, -1)):
+            pass
 
 
 def _about(release: facts.Release, every: list[str]) -> int:
@@ -376,6 +368,50 @@ def progress(expected: int) -> Iterator[Any]:
         bar.update(task, total=bar.tasks[task].completed)
 
 
+# -- the facts ----------------------------------------------------------------------
+
+
+def ends(release: facts.Release) -> dict[str, str]:
+    """The ends of a release's ranges in the record, by the key in releases.toml.
+
+    Raises:
+        LookupError: something breaks natively beside its dated jax.
+    """
+    found = {}
+    for name, way in (("jax", "native"), ("compat", "drop-in")):
+        run = band.around(release.version, release.jax_dated, way)
+        if run is None and way == "native":
+            raise LookupError(f"{matrix.dated(release.version).id} does not work")
+        found[f"{name}_oldest"], found[f"{name}_newest"] = run or ("", "")
+    return found
+
+
+def written(text: str, ranges: dict[str, dict[str, str]]) -> str:
+    """The text of releases.toml with the ends of some ranges.
+
+    Args:
+        text: as it is.
+        ranges: what ``ends`` says, by release.
+    """
+    blocks = re.split(r"(?m)^(?=\[\[release\]\])", text)
+    for at, block in enumerate(blocks):
+        version = re.search(r'(?m)^version = "(.*)"$', block)
+        if version and version[1] in ranges:
+            row = block.rstrip("\n").split("\n")
+            for key, value in ranges[version[1]].items():
+                row = _with(row, key, value)
+            blocks[at] = "\n".join(row) + block[len(block.rstrip("\n")) :]
+    return "".join(blocks)
+
+
+def _with(row: list[str], key: str, value: str) -> list[str]:
+    line = [f"{key} = {json.dumps(value)}"] if value else []
+    at = next((i for i, old in enumerate(row) if old.startswith(f"{key} = ")), None)
+    if at is None:
+        return row + line
+    return [*row[:at], *line, *row[at + 1 :]]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -383,7 +419,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jax", help="versions, with commas; all that may work")
     parser.add_argument("--ways", default=",".join(band.WAYS))
     parser.add_argument("--again", action="store_true", help="what is known as well")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="the ranges, to the facts")
     parser.add_argument("--record", type=Path, default=band.RECORD)
     parser.add_argument("--packages", type=Path, help="a folder to keep them in")
     options = parser.parse_args(arguments)
@@ -398,8 +434,12 @@ def main(arguments: list[str] | None = None) -> None:
             Record(options.record),
             Store(options.packages or Path(folder)),
             again=options.again,
-            workers=options.workers,
         )
+    if options.write:
+        band.pairs.cache_clear()
+        file = ROOT / "src/nnx_compat/facts/releases.toml"
+        ranges = {release.version: ends(release) for release in releases}
+        environments.write_atomically(file, written(file.read_text(), ranges))
 
 
 if __name__ == "__main__":

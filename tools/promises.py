@@ -46,7 +46,7 @@ _COPIED = ("src", "tests", "tools", "docs", "examples", "benchmarks")
 
 def copied(folder: Path) -> Path:
     """A copy of this repository, of what tests read."""
-    unread = shutil.ignore_patterns("__pycache__", ".*", "*.jsonl")
+    unread = shutil.ignore_patterns("__pycache__", ".*")
     for name in _COPIED:
         shutil.copytree(ROOT / name, folder / name, ignore=unread)
     for file in [*ROOT.glob("*.md"), ROOT / "noxfile.py", ROOT / "pyproject.toml"]:

@@ -33,7 +33,7 @@ from packaging.requirements import Requirement  # noqa: E402
 from packaging.version import Version  # noqa: E402
 
 from nnx_compat import facts, matrix  # noqa: E402
-from tools import environments, promises, ranges, results, survey  # noqa: E402
+from tools import band, environments, promises, results, survey  # noqa: E402
 
 FACTS = ROOT / "src" / "nnx_compat" / "facts"
 ROWS, NAMES = FACTS / "releases.toml", FACTS / "names.json"
@@ -276,8 +276,8 @@ def measure(version: str) -> None:
         python = environment(dated)
     with step("names"):
         surveyed(python, version)
-    with step("range of jax"):
-        ranges.main([version, "--write"])
+    with step("band"):
+        band.main(["--flax", version, "--write"])
         reload()
     failed: dict[str, str] = {}
     for pair in (pair for pair in matrix.pairs() if pair.flax == version):

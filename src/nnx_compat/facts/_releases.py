@@ -22,9 +22,12 @@ class Release(NamedTuple):
         yanked: why its authors withdrew it, or ``""``.
         python: the oldest CPython that its metadata admits.
         jax_declared: the oldest jax that its metadata admits.
-        jax_oldest: the oldest jax measured to work with it.
+        jax_oldest: the oldest jax beside which all of NNX was measured to work.
         jax_dated: the newest jax 21 days after its date, the matrix's main pair.
-        jax_newest: the newest jax measured to work with it.
+        jax_newest: the newest jax beside which all of NNX was measured to work.
+        compat_oldest: the oldest jax beside which all of it works through the drop-in
+            line, ``from nnx_compat import nnx``.
+        compat_newest: the newest such jax.
     """
 
     version: str
@@ -36,6 +39,8 @@ class Release(NamedTuple):
     jax_oldest: str = ""
     jax_dated: str = ""
     jax_newest: str = ""
+    compat_oldest: str = ""
+    compat_newest: str = ""
 
     def measured(self, jax: str) -> bool:
         """Whether a version of jax is in the range that was measured to work.

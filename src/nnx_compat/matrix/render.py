@@ -19,6 +19,17 @@ from typing import Any
 from .. import facts
 from . import RESULTS, checkpoints, conformance, dated, examples, pair, results, source
 from .corpus.page import summary as corpus_summary
+from . import (
+    RESULTS,
+    checkpoints,
+    conformance,
+    dated,
+    examples,
+    grid,
+    pair,
+    results,
+    source,
+)
 
 _HEAD = """\
 # What was measured
@@ -32,9 +43,10 @@ newest jax of its range; failures and skips are counted where there are any, and
 reasons are below. *This source* is the one that this file was rendered beside:
 {source}. Other records measured an older one, and `nox -s records` says what renewing
 them takes. **jax**: the oldest and the newest jax that a resolver installs beside the
-release and on which NNX imports and the contract holds. **weights**: releases with the
-same letter give the same initial weights (to 5 digits) for the same seed by default, on
-their dated pair; the second letter is under `nnx_compat.reproducible_init()`.
+release and on which all of NNX works natively; **drop-in**: the same through `from
+nnx_compat import nnx`. **weights**: releases with the same letter give the same initial
+weights (to 5 digits) for the same seed by default, on their dated pair; the second
+letter is under `nnx_compat.reproducible_init()`.
 **names**: how many of the public names of the newest release `from nnx_compat import
 nnx` has there. **changes**: behaviours that begin (+) or end (-) there.
 """
@@ -189,6 +201,8 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
                 "date": release.date,
                 "python": f">={release.python}",
                 "jax": f"{release.jax_oldest or '?'} - {release.jax_newest or '?'}",
+                "drop-in": f"{release.compat_oldest or '?'} - "
+                f"{release.compat_newest or '?'}",
                 "jax_dated": release.jax_dated,
                 "revision": release.revision,
                 "tests": _counts([whole, *ends_of_range], beside),
@@ -299,7 +313,7 @@ def render(beside: Mapping[str, str] | None = None) -> str:
     beside = source.digests(*_FOLDERS) if beside is None else beside
     stated = ", ".join(f"{folder} `{found}`" for folder, found in beside.items())
     parts = [_HEAD.format(source=stated), "## Releases\n", _releases_table(beside)]
-    parts += [_skipped_table()]
+    parts += [_skipped_table(), grid.render(_table)]
     parts += ["\n## Changes of meaning\n", _behaviours_table()]
     parts += ["\n## The stable operations, and how each is spelled natively\n"]
     parts += [_spellings_table()]
@@ -323,7 +337,8 @@ def beside(text: str) -> dict[str, str]:
 
 
 def _releases_table(beside: Mapping[str, str]) -> str:
-    columns = ("flax", "date", "python", "jax", "revision", "tests", "weights", "names")
+    columns = ("flax", "date", "python", "jax", "drop-in", "revision", "tests",
+               "weights", "names")  # fmt: skip
     body = [
         [
             *(row[column] for column in columns),
