@@ -236,14 +236,28 @@ def test_a_probe_that_crashes_or_hangs_is_a_result_and_the_rest_go_on(monkeypatc
     programs |= {"jit": crash, "grad": hang, "vmap": wrong, "scan": None}
     monkeypatch.setattr(child, "PATIENCE", 1)
     monkeypatch.setattr(child, "probes", lambda way, forms: programs)
-    found = child._of_way("native", {})
-    assert list(found) == sorted(found, key=band.PROBES.index)
-    assert {name: text for name, text in found.items() if text != "ok"} == {
-        "jit": "crashes: exit status 3",
-        "grad": "hangs: nothing after 1 s",
-        "vmap": "AssertionError: 1 instead of 2",
-        "scan": "absent",
-    }
+    for way, results in child._of_ways(["native", "install"], {}).items():
+        assert way in ("native", "install")
+        assert list(results) == list(band.PROBES)
+        assert {name: text for name, text in results.items() if text != "ok"} == {
+            "jit": "crashes: exit status 3",
+            "grad": "hangs: nothing after 1 s",
+            "vmap": "AssertionError: 1 instead of 2",
+            "scan": "absent",
+        }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is put in here is forked")
+def test_of_a_way_that_does_not_import_nothing_else_is_said(monkeypatch):
+    def probes(way, forms):
+        if way == "drop-in":
+            raise ImportError("no jax.experimental.maps")
+        return dict.fromkeys(band.PROBES, lambda: None)
+
+    monkeypatch.setattr(child, "probes", probes)
+    found = child._of_ways(["drop-in", "install"], {})
+    assert found["drop-in"] == {"import": "ImportError: no jax.experimental.maps"}
+    assert set(found["install"].values()) == {"ok"} and len(found["install"]) > 10
 
 
 def test_an_error_is_told_in_one_line_without_what_differs_between_runs():

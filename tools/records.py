@@ -3,8 +3,8 @@
     python tools/records.py [--all]
 
 Each kind of record is a folder of JSON files with ``"source"`` and ``"seconds"``
-(nnx_compat/matrix/source.py). A new kind is one row in ``KINDS``. ``nox -s records``
-calls this.
+(nnx_compat/matrix/source.py). A new kind is one row in ``KINDS``; the band is one file,
+and counts as a record for each release. ``nox -s records`` calls this.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from nnx_compat import matrix  # noqa: E402
 from nnx_compat.matrix import corpus as packages  # noqa: E402
+from nnx_compat import band, matrix  # noqa: E402
 from nnx_compat.matrix import source  # noqa: E402
 from tools import corpus  # noqa: E402
 from tools.environments import write_atomically  # noqa: E402
@@ -65,6 +66,9 @@ KINDS = (
 CORPUS = Kind("corpus", packages.RECORDS, lambda name: f"nox -s corpus -- {name}")
 
 
+BAND = Kind("band", band.RECORD.parent, lambda flax: f"nox -s band -- --flax {flax}")
+
+
 class Record(NamedTuple):
     """One record, and what is known of it; missing when there is to be one."""
 
@@ -85,6 +89,17 @@ def records() -> Iterator[Record]:
             yield Record(kind, file.stem, current, found.get("seconds"))
     for name, current, seconds in corpus.recorded():
         yield Record(CORPUS, name, current, seconds, missing=seconds is None)
+    by_flax: dict[str, list[dict[str, Any]]] = {}
+    for row in band.read():
+        by_flax.setdefault(row["flax"], []).append(row)
+    for flax, rows in by_flax.items():
+        here["probes"] = band.digest(flax)
+        current = all(
+            way in row["ways"] and source.is_of(row["ways"][way], here)
+            for row in rows
+            for way in band.WAYS
+        )
+        yield Record(BAND, flax, current, sum(row["seconds"] for row in rows))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Run the probes on what is installed: one process that imports, one child a way.
+"""Run the probes on what is installed: one process that imports, one child a Flax.
 
     python -m nnx_compat.band.run JOB
 
@@ -8,8 +8,11 @@ writes the probes, and in which ways to run them. For each a line of JSON is pri
 the versions installed and, by way and probe, ``"ok"``, ``"absent"`` or the error.
 
 What all share (jax and the packages that Flax imports) is imported once, each Flax
-once, and children are forked before jax has a backend. A child that crashes or hangs is
-a result of the probe that it was in, and the rest run in a new one.
+once, and children are forked before jax has a backend. The ways run one after the
+other in one child, as the drop-in namespace touches nothing of Flax's and ``install``
+comes last: compiling is half of the time, and the second way finds it done. A child
+that crashes or hangs is a result of the probe that it was in, and the rest run in a new
+one.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
+from . import WAYS
 from .forms import PROBES, Forms
 from .probes import probes
 
@@ -84,18 +88,15 @@ def results(path: str, forms: Forms, ways: list[str]) -> dict[str, Any]:
 
 
 def _one_flax(outbox: Connection, path: str, forms: Forms, ways: list[str]) -> None:
-    """Import a Flax and run the ways, each in a child."""
+    """Import a Flax and run the ways in a child."""
     if path:
         sys.path.insert(1, path)
     outbox.send(("with", _versions()))
-    imported = _imported(forms)
-    of = {}
-    for way in ways:
-        if way == "native" and imported:
-            of[way] = {"import": imported}
-        else:
-            of[way] = _of_way(way, forms)
-        outbox.send(("results", of))
+    found: dict[str, Results] = {}
+    if imported := _imported(forms):
+        found["native"] = {"import": imported}
+    left = [way for way in WAYS if way in ways and way not in found]
+    outbox.send(("results", found | _of_ways(left, forms)))
 
 
 def _versions() -> dict[str, str]:
@@ -120,20 +121,21 @@ def _imported(forms: Forms) -> str:
     return ""
 
 
-def _of_way(way: str, forms: Forms) -> Results:
-    found: Results = {}
-    left = list(PROBES)
+def _of_ways(ways: list[str], forms: Forms) -> dict[str, Results]:
+    found: dict[str, Results] = {way: {} for way in ways}
+    left = [(way, name) for way in ways for name in PROBES]
     while left:
-        child, current = _Child(_run, way, forms, left), "import"
-        for name, result in child.told(PATIENCE):
-            current = name
+        (way, name), child = left[0], _Child(_run, forms, left)
+        for (way, name), result in child.told(PATIENCE):  # noqa: B007
             if result:
-                found[name] = result
+                found[way][name] = result
         if child.ended:
-            found[current] = child.ended
-        if found.get("import") != "ok":
-            break
-        left = [name for name in left if name not in found]
+            found[way][name] = child.ended
+        left = [
+            (way, name)
+            for way, name in left
+            if name not in found[way] and found[way].get("import", "ok") == "ok"
+        ]
     return found
 
 
@@ -181,17 +183,20 @@ def _child(target: Callable[..., None], outbox: Connection, *args: Any) -> NoRet
     os._exit(status)
 
 
-def _run(outbox: Connection, way: str, forms: Forms, names: list[str]) -> None:
-    """Run probes in one way and tell of each when it begins and when it ends."""
-    try:
-        programs = probes(way, forms)
-    except BaseException as error:
-        outbox.send(("import", told(error)))
-        return
-    for name in names:
-        outbox.send((name, ""))
-        program = programs[name]
-        outbox.send((name, _result(program) if program else "absent"))
+def _run(outbox: Connection, forms: Forms, names: list[tuple[str, str]]) -> None:
+    """Run probes, by way and name, and tell of each when it begins and when it ends."""
+    programs: dict[str, Any] = {}
+    for way, name in names:
+        outbox.send(((way, name), ""))
+        if way not in programs:
+            try:
+                programs[way] = probes(way, forms)
+            except BaseException as error:
+                programs[way] = {}
+                outbox.send(((way, "import"), told(error)))
+        if programs[way]:
+            program = programs[way][name]
+            outbox.send(((way, name), _result(program) if program else "absent"))
 
 
 def _result(program: Callable[[], None]) -> str:
