@@ -128,7 +128,7 @@ def _option(session: nox.Session, name: str) -> str | None:
     return arguments[arguments.index(name) + 1] if name in arguments else None
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def band(session: nox.Session) -> None:
     """Which jax works with which Flax, natively and through us. See tools/band.py.
 
@@ -136,9 +136,8 @@ def band(session: nox.Session) -> None:
     release, ``--jax``, ``--ways native`` choose likewise, ``--write`` puts the ends of
     the ranges into the facts.
     """
-    session.install("rich>=13", "packaging", "pip", "uv")
     env = environments.source_on_path()
-    session.run("python", "tools/band.py", *session.posargs, env=env)
+    session.run(sys.executable, "tools/band.py", *session.posargs, env=env)
 
 
 @nox.session(name="facts", venv_backend="none")

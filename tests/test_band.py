@@ -51,7 +51,8 @@ def test_a_release_was_tried_on_until_two_in_a_row_did_not_import(release):
     tried = [pair.jax for pair in row]
     first, last = JAX.index(tried[0]), JAX.index(tried[-1])
     assert tried == JAX[first : last + 1]
-    assert first == 0 or not any(map(imports, row[: tool.BEYOND]))
+    below = tool.ahead(release, JAX, -1)
+    assert tried[0] == below[0] or not any(map(imports, row[: tool.BEYOND]))
     assert last == len(JAX) - 1 or not any(map(imports, row[-tool.BEYOND :]))
 
 
@@ -176,13 +177,20 @@ def test_a_change_of_our_source_makes_the_ways_through_us_stale_only(
 
 @pytest.mark.parametrize("direction", [1, -1])
 def test_jax_is_tried_from_the_dated_one_on_until_two_do_not_import(direction):
-    release, every = RELEASES[0], [f"0.4.{patch}" for patch in range(20, 31)]
+    release, every = RELEASES[0], [f"0.4.{patch}" for patch in range(10, 31)]
     assert release.jax_dated == "0.4.24"
     inside = {1: ["0.4.24", "0.4.25", "0.4.27"], -1: ["0.4.23"]}[direction]
     steps = tool.steps([release], every, direction, lambda flax, jax: jax in inside)
     tried = [jax for jax, _ in steps]
     after = {1: ["0.4.26", "0.4.28", "0.4.29"], -1: ["0.4.22", "0.4.21"]}[direction]
     assert sorted(tried) == sorted([*inside, *after])
+
+
+def test_no_jax_is_tried_further_down_than_two_below_what_is_declared():
+    release, every = RELEASES[0], [f"0.4.{patch}" for patch in range(10, 31)]
+    assert release.jax_declared == "0.4.19"
+    tried = [jax for jax, _ in tool.steps([release], every, -1, lambda *pair: True)]
+    assert tried == [f"0.4.{patch}" for patch in range(23, 16, -1)]
 
 
 def test_companions_are_of_the_day_of_the_later_of_the_two():

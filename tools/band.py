@@ -2,8 +2,9 @@
 
     python tools/band.py [--flax 0.10.2,0.12.0] [--jax 0.8.0] [--ways native] [--write]
 
-runs the probes (nnx_compat/band/probes.py) on each release of Flax beside each jax,
-from two before the first with which NNX imports to two after the last. What the record
+runs the probes (nnx_compat/band/probes.py) on each release of Flax beside each jax:
+from two before the oldest that it declares to two after the last with which it imports,
+and no further down than two that do not import. What the record
 (nnx_compat/band/record.jsonl) has of these probes, and for the ways through us of this
 source, is not run again; ``--again`` does. The record is written after each pair, so an
 interrupted run goes on where it was. ``--write`` puts the ends of the ranges into
@@ -30,7 +31,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -265,7 +265,7 @@ def steps(
         beside = [
             release.version
             for release in releases
-            if _is_ahead(jax, release.jax_dated, direction)
+            if jax in ahead(release, every, direction)
             and failed[release.version] < BEYOND
         ]
         if beside:
@@ -274,10 +274,14 @@ def steps(
             failed[flax] = 0 if imports(flax, jax) else failed[flax] + 1
 
 
-def _is_ahead(jax: str, dated: str, direction: int) -> bool:
+def ahead(release: facts.Release, every: list[str], direction: int) -> list[str]:
+    """The jax versions to try with a release in a direction, oldest first."""
+    dated = Version(release.jax_dated)
     if direction > 0:
-        return Version(jax) >= Version(dated)
-    return Version(jax) < Version(dated)
+        return [jax for jax in every if Version(jax) >= dated]
+    floor = Version(release.jax_declared)
+    below = [jax for jax in every if Version(jax) < floor][-BEYOND:]
+    return below + [jax for jax in every if floor <= Version(jax) < dated]
 
 
 def run(
@@ -291,7 +295,8 @@ def run(
 ) -> None:
     """Measure all pairs that the record lacks: two at a time, one in each direction."""
     expected = sum(_about(release, every) for release in releases)
-    with progress(expected) as advance, ThreadPoolExecutor(2) as pool:
+    advance = progress(expected)
+    with ThreadPoolExecutor(2) as pool:
 
         def found(flax: str, jax: str, row: dict[str, Any]) -> None:
             record.add(flax, jax, row)
@@ -325,8 +330,10 @@ def run(
 
 def _about(release: facts.Release, every: list[str]) -> int:
     """About how many jax versions will be tried with a release."""
-    inside = sum(release.measured(jax) for jax in every)
-    return min(inside + 2 * BEYOND, len(every))
+    newer = ahead(release, every, 1)
+    last = release.compat_newest or release.jax_newest
+    known = sum(Version(jax) <= Version(last) for jax in newer)
+    return len(ahead(release, every, -1)) + min(known + BEYOND, len(newer))
 
 
 def told(row: dict[str, Any], ways: Iterable[str]) -> str:
@@ -340,32 +347,27 @@ def told(row: dict[str, Any], ways: Iterable[str]) -> str:
     return f"flax {row['flax']} jax {row['jax']} ({row['seconds']} s): {what}"
 
 
-@contextmanager
-def progress(expected: int) -> Iterator[Any]:
-    """A bar with an estimate, and above it a line for each pair that was measured."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def progress(expected: int) -> Callable[..., None]:
+    """What prints a line for each pair, with a bar and what is left of the time.
 
-    columns = [BarColumn(), MofNCompleteColumn(), TextColumn("pairs, running")]
-    columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
-    console = Console(soft_wrap=True, highlight=False)
-    with Progress(*columns, console=console, speed_estimate_period=600) as bar:
-        task = bar.add_task("", total=expected)
+    Args:
+        expected: about how many pairs there are; the known ones take no time.
+    """
+    start, lock, done, measured = time.monotonic(), threading.Lock(), 0, 0
 
-        def advance(text: str = "") -> None:
+    def advance(text: str = "") -> None:
+        nonlocal done, measured
+        with lock:
+            done, measured = done + 1, measured + bool(text)
             if text:
-                bar.console.print(text)
-            bar.advance(task)
+                whole = max(expected, done)
+                bar = ("#" * (20 * done // whole)).ljust(20, ".")
+                left = (time.monotonic() - start) / measured * (whole - done) / 60
+                print(
+                    f"[{bar}] {done}/{whole}, {left:.0f} min left: {text}", flush=True
+                )
 
-        yield advance
-        bar.update(task, total=bar.tasks[task].completed)
+    return advance
 
 
 # -- the facts ----------------------------------------------------------------------

@@ -125,11 +125,13 @@ def _of_ways(ways: list[str], forms: Forms) -> dict[str, Results]:
     found: dict[str, Results] = {way: {} for way in ways}
     left = [(way, name) for way in ways for name in PROBES]
     while left:
-        (way, name), child = left[0], _Child(_run, forms, left)
-        for (way, name), result in child.told(PATIENCE):  # noqa: B007
+        child, current = _Child(_run, forms, left), left[0]
+        for current, result in child.told(PATIENCE):
             if result:
+                way, name = current
                 found[way][name] = result
         if child.ended:
+            way, name = current
             found[way][name] = child.ended
         left = [
             (way, name)
