@@ -159,6 +159,10 @@ class Newest:
     def dropped(self, x: Any) -> Any:
         return self.nnx.Dropout(0.5, rngs=self.nnx.Rngs(0))(x)
 
+    def on_mesh(self, key: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """An initializer that a mesh in the context may shard at once, as usual ones."""
+        return _jnp().ones(shape, np.float32)
+
     # what they are about
 
     def counted(self, module: Any) -> None:
@@ -334,7 +338,7 @@ class Newest:
         sharding = importlib.import_module("jax.sharding")
         mesh = sharding.Mesh(np.array(jax.devices()), ("x",))
         size = mesh.size
-        initial = nnx.with_partitioning(_initial, ("x", None))
+        initial = nnx.with_partitioning(self.on_mesh, ("x", None))
         with jax.set_mesh(mesh) if hasattr(jax, "set_mesh") else mesh:
             model = nnx.Linear(
                 size, 2, use_bias=False, kernel_init=initial, rngs=nnx.Rngs(0)
@@ -440,6 +444,10 @@ class ByValue(Newest):
             optimizer.update(module, grads)
         else:
             optimizer.update(grads)
+
+
+    def on_mesh(self, key: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return _ones(*shape)
 
 
 class StateAxes(ByValue):
