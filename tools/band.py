@@ -112,10 +112,11 @@ class Store:
             raise LookupError(f"needs CPython {python}")
         with self.lock:
             if not at.exists():
-                making = at.with_name(f".{at.name}")
+                making = at.with_name(f".{at.name}-{os.getpid()}")
                 command = ["uv", "pip", "install", "-q", "--no-deps", "--target"]
                 _uv([*command, str(making), "-p", interpreter, requirement])
-                making.rename(at)
+                if not at.exists():  # another run may have been faster
+                    making.rename(at)
         return at
 
 
