@@ -102,7 +102,7 @@ class Store:
             # what Flax says of jax is what is measured here, and no bound
             override.write(f"jax=={pair.jax}\n")
             override.flush()
-            wanted = "\n".join(pair.constraints)
+            wanted = "\n".join([*pair.constraints, "packaging"])  # ours needs it too
             return _uv([*command, override.name], wanted).split("\n")
 
     def _package(self, python: str, requirement: str) -> Path:
