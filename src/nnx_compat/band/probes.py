@@ -160,7 +160,7 @@ class Newest:
         return self.nnx.Dropout(0.5, rngs=self.nnx.Rngs(0))(x)
 
     def on_mesh(self, key: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """An initializer that a mesh in the context may shard at once, as usual ones."""
+        """An initializer whose arrays a mesh in the context may shard at once."""
         return _jnp().ones(shape, np.float32)
 
     # what they are about
@@ -444,7 +444,6 @@ class ByValue(Newest):
             optimizer.update(module, grads)
         else:
             optimizer.update(grads)
-
 
     def on_mesh(self, key: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
         return _ones(*shape)

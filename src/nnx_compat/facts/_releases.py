@@ -42,8 +42,28 @@ class Release(NamedTuple):
     compat_oldest: str = ""
     compat_newest: str = ""
 
+    @property
+    def jax_ends(self) -> tuple[str, ...]:
+        """The ends of its ranges, natively and through the drop-in line, in order.
+
+        Example:
+            >>> from nnx_compat import facts
+            >>> newest = facts.releases()[-1]
+            >>> {newest.jax_oldest, newest.jax_newest} <= {*newest.jax_ends}
+            True
+        """
+        from packaging.version import Version
+
+        ends = {
+            self.jax_oldest,
+            self.jax_newest,
+            self.compat_oldest,
+            self.compat_newest,
+        }
+        return tuple(sorted(ends - {""}, key=Version))
+
     def measured(self, jax: str) -> bool:
-        """Whether a version of jax is in the range that was measured to work.
+        """Whether a version of jax is in the range that was measured to work natively.
 
         Example:
             >>> from nnx_compat import facts

@@ -38,17 +38,17 @@ Rendered by `nox -s render` from the facts and from the records of the matrix ru
 (`src/nnx_compat/matrix/results/`, one JSON a pair). Nothing here is typed by hand.
 
 **tests**: how many passed of those collected, of the whole suite on the release's dated
-pair (the newest jax 21 days after it), then of the contract on the oldest and the
-newest jax of its range; failures and skips are counted where there are any, and the
-reasons are below. *This source* is the one that this file was rendered beside:
-{source}. Other records measured an older one, and `nox -s records` says what renewing
-them takes. **jax**: the oldest and the newest jax that a resolver installs beside the
-release and on which all of NNX works natively; **drop-in**: the same through `from
-nnx_compat import nnx`. **weights**: releases with the same letter give the same initial
-weights (to 5 digits) for the same seed by default, on their dated pair; the second
-letter is under `nnx_compat.reproducible_init()`.
-**names**: how many of the public names of the newest release `from nnx_compat import
-nnx` has there. **changes**: behaviours that begin (+) or end (-) there.
+pair (the newest jax 21 days after it), then of the contract on the ends of its ranges
+of jax; failures and skips are counted where there are any, and the reasons are below.
+*This source* is the one that this file was rendered beside: {source}. Other records
+measured an older one, and `nox -s records` says what renewing them takes. **jax**: the
+oldest and the newest jax that a resolver installs beside the release and on which all
+of NNX works natively; **drop-in**: the same through `from nnx_compat import nnx`.
+**weights**: releases with the same letter give the same initial weights (to 5 digits)
+for the same seed by default, on their dated pair; the second letter is under
+`nnx_compat.reproducible_init()`. **names**: how many of the public names of the newest
+release `from nnx_compat import nnx` has there. **changes**: behaviours that begin (+)
+or end (-) there.
 """
 
 
@@ -192,8 +192,8 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         whole = recorded.get(dated(release.version).id)
         ends_of_range = [
             recorded.get(pair(release.version, jax).id)
-            for jax in (release.jax_oldest, release.jax_newest)
-            if jax and jax != release.jax_dated
+            for jax in release.jax_ends
+            if jax != release.jax_dated
         ]
         found.append(
             {
