@@ -68,5 +68,6 @@ def forms(flax: str) -> dict[str, bool]:
         "Optimizer takes wrt": has("Optimizer", "wrt"),
         "Optimizer.update takes the model": has("Optimizer.update", "model"),
         "Dropout takes rngs": has("Dropout", "rngs"),
+        "a mesh shards at once": does("variable-sharding-needs-a-mesh"),
         **{f"no {name}": not has(name) for name in NEEDS.values()},
     }
