@@ -44,6 +44,10 @@ def test_every_release_has_a_measured_range_around_its_dated_jax():
         ends = row.jax_declared, row.jax_oldest, row.jax_dated, row.jax_newest
         versions = list(map(Version, ends))
         assert versions == sorted(versions), row
+        if row.compat_oldest:
+            ends = row.jax_declared, row.compat_oldest, row.jax_dated, row.compat_newest
+            versions = list(map(Version, ends))
+            assert versions == sorted(versions), row
 
 
 def test_every_interval_names_known_releases_in_order():

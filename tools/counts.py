@@ -16,12 +16,15 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from nnx_compat import facts  # noqa: E402
+from nnx_compat.matrix import grid  # noqa: E402
 
 SENTENCES = (
     ("README.md", "{oldest} ({month}) to {newest}, {releases} releases."),
     ("README.md", "since {split} `split` shares the model's Variables"),
     ("README.md", "since {merge} running the merged copy changes the original"),
     ("README.md", "each release has between {least} and {most} %;"),
+    ("README.md", "grid of {pairs} pairs of Flax and jax"),
+    ("README.md", "works natively on {native}, and on {wider} more through us"),
     ("CHANGELOG.md", "on all {releases} releases of Flax that ship NNX"),
     ("CHANGELOG.md", "{behaviours} changes of meaning with probes"),
     ("CHANGELOG.md", "or says why not, on {releases} releases."),
@@ -32,6 +35,7 @@ def known() -> dict[str, str]:
     """What the facts say, by the names in ``SENTENCES``."""
     served = facts.releases()
     public = len(facts.resolved(served[-1].version))
+    band = grid.counts()
     having = [len(facts.resolved(release.version)) / public for release in served]
     return {
         "oldest": served[0].version,
@@ -41,6 +45,9 @@ def known() -> dict[str, str]:
         "behaviours": str(len(facts.behaviours())),
         "split": _since("split-shares-variables"),
         "merge": _since("merge-shares-variables"),
+        "pairs": str(band.pairs),
+        "native": str(band.native),
+        "wider": str(band.wider),
         "least": f"{100 * min(having):.0f}",
         "most": f"{100 * max(having):.0f}",
     }

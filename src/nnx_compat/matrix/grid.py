@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from .. import band, facts
 from ..band import BESIDES_NNX, Measured
@@ -54,7 +55,7 @@ def render(table: Callable[[tuple[str, ...], list[list[str]]], str]) -> str:
     every = _served()
     names = ("probe", "error", "pairs", "flax: jax", "drop-in", "install()")
     parts = [
-        _TEXT.format(probes=len(band.PROBES) - len(BESIDES_NNX), counts=counts()),
+        _TEXT.format(probes=len(band.PROBES) - len(BESIDES_NNX), counts=_sentence()),
         f"```text\n{grid()}```\n",
         _BREAKS,
         table(names, breaks(every, "native")),
@@ -80,17 +81,40 @@ def _served() -> list[Measured]:
     return [pair for pair in band.pairs().values() if pair.flax in served]
 
 
-def counts() -> str:
-    """The sentences on how many pairs work in which way."""
+class Counts(NamedTuple):
+    """How many pairs work in which way.
+
+    Attributes:
+        pairs: that were measured.
+        native: on which all of NNX works natively.
+        asked: that were measured through the drop-in line as well.
+        drop_in: on which all of it works through the drop-in line.
+        wider: those of them on which it does not natively.
+    """
+
+    pairs: int
+    native: int
+    asked: int
+    drop_in: int
+    wider: int
+
+
+def counts() -> Counts:
+    """How many pairs of the served releases work in which way."""
     every = _served()
-    working = {way: {p[:2] for p in every if p.works(way)} for way in band.WAYS}
-    asked = [p for p in every if p.works("drop-in") is not None]
-    text = f"Of {len(every)} pairs, {len(working['native'])} work natively."
-    if asked:
-        more = len(working["drop-in"] - working["native"])
-        text += f" Through the drop-in line, {len(working['drop-in'])} of the "
-        text += f"{len(asked)} work that were measured so, {more} of them not natively."
-    return text
+    native, ours = ([p for p in every if p.works(way)] for way in band.WAYS[:2])
+    asked = sum(pair.works("drop-in") is not None for pair in every)
+    wider = sum(not pair.works("native") for pair in ours)
+    return Counts(len(every), len(native), asked, len(ours), wider)
+
+
+def _sentence() -> str:
+    found = counts()
+    text = (
+        f"Of {found.pairs} pairs, {found.native} work natively. Of the {found.asked} "
+    )
+    text += f"that were measured through the drop-in line, {found.drop_in} work so, "
+    return text + f"{found.wider} of which do not natively."
 
 
 def _imports(pair: Measured, way: str) -> bool:
