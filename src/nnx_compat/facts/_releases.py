@@ -43,24 +43,20 @@ class Release(NamedTuple):
     compat_newest: str = ""
 
     @property
-    def jax_ends(self) -> tuple[str, ...]:
-        """The ends of its ranges, natively and through the drop-in line, in order.
+    def jax_ends(self) -> tuple[str, str]:
+        """The oldest and the newest jax with which it works, natively or through us.
 
         Example:
             >>> from nnx_compat import facts
-            >>> newest = facts.releases()[-1]
-            >>> {newest.jax_oldest, newest.jax_newest} <= {*newest.jax_ends}
-            True
+            >>> facts.release("0.8.5").jax_ends
+            ('0.4.27', '0.4.35')
         """
         from packaging.version import Version
 
-        ends = {
-            self.jax_oldest,
-            self.jax_newest,
-            self.compat_oldest,
-            self.compat_newest,
-        }
-        return tuple(sorted(ends - {""}, key=Version))
+        ends = {self.jax_oldest, self.jax_newest}
+        ends |= {self.compat_oldest, self.compat_newest}
+        versions = sorted(ends - {""}, key=Version)
+        return versions[0], versions[-1]
 
     def measured(self, jax: str) -> bool:
         """Whether a version of jax is in the range that was measured to work natively.

@@ -38,8 +38,9 @@ Rendered by `nox -s render` from the facts and from the records of the matrix ru
 (`src/nnx_compat/matrix/results/`, one JSON a pair). Nothing here is typed by hand.
 
 **tests**: how many passed of those collected, of the whole suite on the release's dated
-pair (the newest jax 21 days after it), then of the contract on the ends of its ranges
-of jax; failures and skips are counted where there are any, and the reasons are below.
+pair (the newest jax 21 days after it), then of the contract on the oldest and the
+newest jax with which all of NNX works, natively or through the drop-in line; failures
+and skips are counted where there are any, and the reasons are below.
 *This source* is the one that this file was rendered beside: {source}. Other records
 measured an older one, and `nox -s records` says what renewing them takes. **jax**: the
 oldest and the newest jax that a resolver installs beside the release and on which all
