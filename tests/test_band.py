@@ -116,6 +116,8 @@ def test_a_range_ends_before_the_first_gap_and_at_what_is_declared(monkeypatch):
     assert band.around("0.8.5", "0.4.30", "native") == ("0.4.30", "0.4.30")
     assert band.around("0.8.5", "0.4.30", "drop-in") == ("0.4.27", "0.4.31")
     assert band.around("0.8.5", "0.4.31", "native") is None
+    assert band.around("0.8.5", "0.4.33", "drop-in") is None
+    assert band.around("0.8.5", "0.4.30", "install") is None
 
 
 # -- the table ----------------------------------------------------------------------

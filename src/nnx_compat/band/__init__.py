@@ -109,7 +109,7 @@ def measured(flax: str, jax: str) -> Measured | None:
 
 
 def around(flax: str, jax: str, *ways: str) -> tuple[str, str] | None:
-    """The run of jax versions, without a gap, that work in one of the ways.
+    """The run of jax versions that work in one of the ways, of those measured so.
 
     Args:
         flax: a release.
@@ -117,8 +117,9 @@ def around(flax: str, jax: str, *ways: str) -> tuple[str, str] | None:
         *ways: of which one has to work.
 
     Returns:
-        The oldest and the newest; None when it does not work with ``jax`` itself. What
-        the metadata of the release does not admit is not among them.
+        The oldest and the newest; None when it does not work with ``jax`` itself, or
+        was not measured. What the metadata of the release does not admit is not among
+        them.
 
     Example:
         >>> from nnx_compat import band
@@ -133,11 +134,13 @@ def around(flax: str, jax: str, *ways: str) -> tuple[str, str] | None:
     row = [
         pair
         for pair in pairs().values()
-        if pair.flax == flax and Version(pair.jax) >= floor
+        if pair.flax == flax
+        and Version(pair.jax) >= floor
+        and any(way in pair.results for way in ways)
     ]
-    at = [pair.jax for pair in row].index(jax)
     working = [any(pair.works(way) for way in ways) for pair in row]
-    if not working[at]:
+    at = next((n for n, pair in enumerate(row) if pair.jax == jax), None)
+    if at is None or not working[at]:
         return None
     first, last = at, at
     while first and working[first - 1]:
