@@ -381,11 +381,11 @@ def ends(release: facts.Release) -> dict[str, str]:
         LookupError: something breaks natively beside its dated jax.
     """
     found = {}
-    for name, way in (("jax", "native"), ("compat", "drop-in")):
-        run = band.around(release.version, release.jax_dated, way)
-        if run is None and way == "native":
+    for name, ways in (("jax", ["native"]), ("compat", ["native", "drop-in"])):
+        run = band.around(release.version, release.jax_dated, *ways)
+        if run is None:
             raise LookupError(f"{matrix.dated(release.version).id} does not work")
-        found[f"{name}_oldest"], found[f"{name}_newest"] = run or ("", "")
+        found[f"{name}_oldest"], found[f"{name}_newest"] = run
     return found
 
 

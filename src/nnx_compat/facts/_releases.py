@@ -25,8 +25,8 @@ class Release(NamedTuple):
         jax_oldest: the oldest jax beside which all of NNX was measured to work.
         jax_dated: the newest jax 21 days after its date, the matrix's main pair.
         jax_newest: the newest jax beside which all of NNX was measured to work.
-        compat_oldest: the oldest jax beside which all of it works through the drop-in
-            line, ``from nnx_compat import nnx``.
+        compat_oldest: the oldest jax beside which all of it works natively or through
+            the drop-in line, ``from nnx_compat import nnx``.
         compat_newest: the newest such jax.
     """
 
@@ -51,12 +51,10 @@ class Release(NamedTuple):
             >>> facts.release("0.8.5").jax_ends
             ('0.4.27', '0.4.35')
         """
-        from packaging.version import Version
-
-        ends = {self.jax_oldest, self.jax_newest}
-        ends |= {self.compat_oldest, self.compat_newest}
-        versions = sorted(ends - {""}, key=Version)
-        return versions[0], versions[-1]
+        return (
+            self.compat_oldest or self.jax_oldest,
+            self.compat_newest or self.jax_newest,
+        )
 
     def measured(self, jax: str) -> bool:
         """Whether a version of jax is in the range that was measured to work natively.

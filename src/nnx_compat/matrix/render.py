@@ -44,7 +44,7 @@ and skips are counted where there are any, and the reasons are below.
 *This source* is the one that this file was rendered beside: {source}. Other records
 measured an older one, and `nox -s records` says what renewing them takes. **jax**: the
 oldest and the newest jax that a resolver installs beside the release and on which all
-of NNX works natively; **drop-in**: the same through `from nnx_compat import nnx`.
+of NNX works natively; **wider**: natively or through `from nnx_compat import nnx`.
 **weights**: releases with the same letter give the same initial weights (to 5 digits)
 for the same seed by default, on their dated pair; the second letter is under
 `nnx_compat.reproducible_init()`. **names**: how many of the public names of the newest
@@ -202,8 +202,7 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
                 "date": release.date,
                 "python": f">={release.python}",
                 "jax": f"{release.jax_oldest or '?'} - {release.jax_newest or '?'}",
-                "drop-in": f"{release.compat_oldest or '?'} - "
-                f"{release.compat_newest or '?'}",
+                "wider": " - ".join(release.jax_ends),
                 "jax_dated": release.jax_dated,
                 "revision": release.revision,
                 "tests": _counts([whole, *ends_of_range], beside),
@@ -338,7 +337,7 @@ def beside(text: str) -> dict[str, str]:
 
 
 def _releases_table(beside: Mapping[str, str]) -> str:
-    columns = ("flax", "date", "python", "jax", "drop-in", "revision", "tests",
+    columns = ("flax", "date", "python", "jax", "wider", "revision", "tests",
                "weights", "names")  # fmt: skip
     body = [
         [
