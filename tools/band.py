@@ -380,13 +380,10 @@ def ends(release: facts.Release) -> dict[str, str]:
     Raises:
         LookupError: something breaks natively beside its dated jax.
     """
-    found = {}
-    for name, ways in (("jax", ["native"]), ("compat", ["native", "drop-in"])):
-        run = band.around(release.version, release.jax_dated, *ways)
-        if run is None:
-            raise LookupError(f"{matrix.dated(release.version).id} does not work")
-        found[f"{name}_oldest"], found[f"{name}_newest"] = run
-    return found
+    run = band.around(release.version, release.jax_dated, "native")
+    if run is None:
+        raise LookupError(f"{matrix.dated(release.version).id} does not work")
+    return dict(zip(("jax_oldest", "jax_newest"), run, strict=True))
 
 
 def written(text: str, ranges: dict[str, dict[str, str]]) -> str:

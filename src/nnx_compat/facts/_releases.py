@@ -25,8 +25,8 @@ class Release(NamedTuple):
         jax_oldest: the oldest jax beside which all of NNX was measured to work.
         jax_dated: the newest jax 21 days after its date, the matrix's main pair.
         jax_newest: the newest jax beside which all of NNX was measured to work.
-        compat_oldest: the oldest jax beside which all of it works natively or through
-            the drop-in line, ``from nnx_compat import nnx``.
+        compat_oldest: the oldest jax on which the contract of the stable operations
+            was recorded to hold.
         compat_newest: the newest such jax.
     """
 
@@ -44,7 +44,7 @@ class Release(NamedTuple):
 
     @property
     def jax_ends(self) -> tuple[str, str]:
-        """The oldest and the newest jax with which it works, natively or through us.
+        """The oldest and the newest jax on which the contract is recorded.
 
         Example:
             >>> from nnx_compat import facts

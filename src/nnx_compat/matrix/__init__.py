@@ -1,9 +1,9 @@
 """The matrix: which pairs are run, and what came of it. Imports no flax.
 
 A *pair* is one Flax release beside one jax. For each release there are up to three: its
-dated pair, on which the whole suite runs, and the oldest and newest jax with which all
-of NNX works, natively or through the drop-in line. ``results/`` has one small JSON a
-pair, written by the test run; ``compat_matrix.md`` is rendered from them.
+dated pair, on which the whole suite runs, and the oldest and newest jax on which the
+contract holds. ``results/`` has one small JSON a pair, written by the test run;
+``compat_matrix.md`` is rendered from them.
 """
 
 from __future__ import annotations

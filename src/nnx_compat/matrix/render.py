@@ -38,13 +38,13 @@ Rendered by `nox -s render` from the facts and from the records of the matrix ru
 (`src/nnx_compat/matrix/results/`, one JSON a pair). Nothing here is typed by hand.
 
 **tests**: how many passed of those collected, of the whole suite on the release's dated
-pair (the newest jax 21 days after it), then of the contract on the oldest and the
-newest jax with which all of NNX works, natively or through the drop-in line; failures
+pair (the newest jax 21 days after it), then of the contract of the stable operations
+on the ends of **contract**, the oldest and the newest jax with which it holds; failures
 and skips are counted where there are any, and the reasons are below.
 *This source* is the one that this file was rendered beside: {source}. Other records
 measured an older one, and `nox -s records` says what renewing them takes. **jax**: the
 oldest and the newest jax that a resolver installs beside the release and on which all
-of NNX works natively; **wider**: natively or through `from nnx_compat import nnx`.
+of NNX works natively: the next section has every pair.
 **weights**: releases with the same letter give the same initial weights (to 5 digits)
 for the same seed by default, on their dated pair; the second letter is under
 `nnx_compat.reproducible_init()`. **names**: how many of the public names of the newest
@@ -202,7 +202,7 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
                 "date": release.date,
                 "python": f">={release.python}",
                 "jax": f"{release.jax_oldest or '?'} - {release.jax_newest or '?'}",
-                "wider": " - ".join(release.jax_ends),
+                "contract": " - ".join(release.jax_ends),
                 "jax_dated": release.jax_dated,
                 "revision": release.revision,
                 "tests": _counts([whole, *ends_of_range], beside),
@@ -337,7 +337,7 @@ def beside(text: str) -> dict[str, str]:
 
 
 def _releases_table(beside: Mapping[str, str]) -> str:
-    columns = ("flax", "date", "python", "jax", "wider", "revision", "tests",
+    columns = ("flax", "date", "python", "jax", "contract", "revision", "tests",
                "weights", "names")  # fmt: skip
     body = [
         [
