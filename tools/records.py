@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from nnx_compat import matrix  # noqa: E402
-from nnx_compat.matrix import corpus as packages  # noqa: E402
 from nnx_compat import band, matrix  # noqa: E402
+from nnx_compat.matrix import corpus as packages  # noqa: E402
 from nnx_compat.matrix import source  # noqa: E402
 from tools import corpus  # noqa: E402
 from tools.environments import write_atomically  # noqa: E402

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import facts
-from . import RESULTS, checkpoints, conformance, dated, examples, pair, results, source
-from .corpus.page import summary as corpus_summary
 from . import (
     RESULTS,
     checkpoints,
@@ -30,6 +28,7 @@ from . import (
     results,
     source,
 )
+from .corpus.page import summary as corpus_summary
 
 _HEAD = """\
 # What was measured
