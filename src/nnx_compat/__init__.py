@@ -46,6 +46,9 @@ __all__ = [
 
 _ROOMS = ("checkpoint", "errors", "facts", "nnx", "pure")
 
+#: These do not need Flax to be importable: on some pairs ``install`` makes it so.
+_DOOR = ("install", "installed", "installed_names", "uninstall")
+
 
 if not TYPE_CHECKING:  # to a type checker it would say that every name is here
 
@@ -53,8 +56,9 @@ if not TYPE_CHECKING:  # to a type checker it would say that every name is here
         if name in _ROOMS:
             return importlib.import_module(f".{name}", __name__)
         if name in __all__:
-            stable = importlib.import_module(".stable.v1", __name__)
-            value = globals()[name] = getattr(stable, name)
+            room = "._install" if name in _DOOR else ".stable.v1"
+            value = getattr(importlib.import_module(room, __name__), name)
+            globals()[name] = value
             return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

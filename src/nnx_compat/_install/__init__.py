@@ -3,7 +3,8 @@
 ``install`` adds to ``flax.nnx``, to its Variable, State and Rngs classes, and to
 ``sys.modules`` what is absent. Nothing that is present is replaced, but for what the
 facts list as ``patched``, or as a fault that ``install`` repairs: calls that are an
-error today.
+error today. Names that Flax misses in jax are put back there first, so this package
+imports no Flax: on some pairs ``install`` is what makes it importable.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ..revisions import nnx
+from .jax_names import restored
 
 if TYPE_CHECKING:
     from .additions import Addition, Owner
@@ -31,7 +32,8 @@ def install(*, fast: bool = False) -> None:
     """Give the installed Flax what it lacks, until ``uninstall``.
 
     Adds names to ``flax.nnx``, methods to its classes, settings about NNX to
-    ``flax.config``, and module paths that vanished to ``sys.modules``. Never replaces
+    ``flax.config``, module paths that vanished to ``sys.modules``, and to jax the names
+    without which the installed Flax does not import. Never replaces
     what is there, except where the facts say that a call is an error today. Calling it
     again does nothing more; any thread may.
 
@@ -49,13 +51,21 @@ def install(*, fast: bool = False) -> None:
     """
     with _lock:
         if not _done:
-            from .additions import additions  # the backports, which few need installed
-
-            _add(additions)
+            _add(_lacking)
         if fast and not any(name == "jit" for _, name, _ in _done):
             from .fast import replacements
 
             _add(replacements)
+
+
+def _lacking() -> Iterator[Addition]:
+    """All that the installed Flax lacks, in an order in which it can be had."""
+    yield from restored()
+    # only now, as on some pairs Flax does not import without; and it imports the
+    # backports, which few need installed
+    from .additions import additions
+
+    yield from additions()
 
 
 def _add(what: Callable[[], Iterable[Addition]]) -> None:
@@ -70,6 +80,8 @@ def _add(what: Callable[[], Iterable[Addition]]) -> None:
 
 def uninstall() -> None:
     """Undo ``install``: every attribute is as it was before.
+
+    Where Flax could be imported only with names put back into jax, it stays imported.
 
     Example:
         >>> import nnx_compat as nc
@@ -123,6 +135,8 @@ def _dotted(owner: Owner, name: str) -> str:
         return name  # of sys.modules
     if owner.__module__ == "flax.configurations":
         return f"flax.config.{name}"
+    from ..revisions import nnx
+
     return f"{nnx.__name__}.{owner.__name__}.{name}"
 
 

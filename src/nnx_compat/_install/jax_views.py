@@ -10,6 +10,7 @@ arguments and files: rows ``[[argument]]`` of ``facts/faults.toml``.
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
@@ -18,7 +19,7 @@ from typing import Any
 import jax
 
 from .. import facts
-from ..revisions import flax_version, jax_version, nnx
+from ..revisions import flax_version, jax_version
 
 
 class View(ModuleType):
@@ -41,30 +42,50 @@ class View(ModuleType):
 
 
 def leaving_out(argument: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that takes an argument which asks for nothing when it is None.
+    """A function that takes an argument where it asks for nothing: None, False, empty.
 
     With any other value it is the function's own ``TypeError``.
     """
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs.get(argument, call) is None:
+        if argument in kwargs and not kwargs[argument]:
             del kwargs[argument]
         return function(*args, **kwargs)
 
     return call
 
 
+def view(module: ModuleType, arguments: Mapping[str, str]) -> View:
+    """A view of a module.
+
+    Args:
+        module: what is seen.
+        arguments: by the path of a function in it, ``"experimental.f"``, the argument
+            that is left out.
+    """
+    replaced: dict[str, object] = {}
+    inner: dict[str, dict[str, str]] = {}
+    for path, argument in arguments.items():
+        name, _, rest = path.partition(".")
+        if rest:
+            inner.setdefault(name, {})[rest] = argument
+        else:
+            replaced[name] = leaving_out(argument, getattr(module, name))
+    for name, of_inner in inner.items():
+        child = importlib.import_module(f"{module.__name__}.{name}")
+        replaced[name] = view(child, of_inner)
+    return View(module, replaced)
+
+
 def views() -> Iterator[tuple[ModuleType, str, View]]:
     """The file, the name ``jax`` in it, and the view that it gets on this pair."""
-    replaced: dict[str, dict[str, Callable[..., Any]]] = {}
+    left_out: dict[str, dict[str, str]] = {}
     for row in facts.arguments():
         if facts.fault(row.fault).holds(flax_version, jax_version):
-            function = leaving_out(row.argument, getattr(jax, row.function))
             for file in row.modules:
-                replaced.setdefault(file, {})[row.function] = function
-    for file, functions in replaced.items():
-        for root in (nnx.__name__, f"{nnx.__name__}.nnx"):
-            module = sys.modules.get(f"{root}.{file}")
-            if module is not None and vars(module).get("jax") is jax:
-                yield module, "jax", View(jax, functions)
+                left_out.setdefault(f"flax.{file}", {})[row.function] = row.argument
+    for path, arguments in left_out.items():
+        module = sys.modules.get(path)
+        if module is not None and vars(module).get("jax") is jax:
+            yield module, "jax", view(jax, arguments)

@@ -31,7 +31,7 @@ from ._behaviours import (
     internals,
     spellings,
 )
-from ._faults import Argument, Fault, arguments, fault, faults
+from ._faults import Argument, Fault, Gone, arguments, fault, faults, gone
 from ._intervals import Interval, spanning, within, worded
 from ._names import Name, name, names
 from ._namespace import (
@@ -69,6 +69,7 @@ __all__ = [
     "Companion",
     "Fault",
     "Feature",
+    "Gone",
     "Interpreter",
     "Interval",
     "Name",
@@ -89,6 +90,7 @@ __all__ = [
     "faults",
     "features",
     "instance_member",
+    "gone",
     "internals",
     "interpreters",
     "name",

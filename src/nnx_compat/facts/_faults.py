@@ -96,9 +96,9 @@ class Argument(NamedTuple):
 
     Attributes:
         fault: the id of the fault.
-        function: of jax, whose argument it was, ``"jit"``.
+        function: below jax, whose argument it was, ``"jit"``.
         argument: its name.
-        modules: the files below ``flax.nnx`` that pass it on.
+        modules: the files below ``flax`` that pass it on.
     """
 
     fault: str
@@ -115,3 +115,40 @@ def _argument(modules: list[str], **row: str) -> Argument:
 def arguments() -> tuple[Argument, ...]:
     """The arguments that Flax passes on and jax has given up."""
     return rows(_FILE, "argument", _argument)
+
+
+class Gone(NamedTuple):
+    """A name that Flax takes from jax and that went from there.
+
+    Attributes:
+        fault: the id of the fault.
+        name: ``"jax.core.Effect"``.
+        now: where the same object is, ``""`` where there is none.
+    """
+
+    fault: str
+    name: str
+    now: str
+
+
+def gone(version: str | None = None, jax: str | None = None) -> tuple[Gone, ...]:
+    """The names that went from jax: all, or those that a pair misses.
+
+    Args:
+        version: of Flax.
+        jax: the version of jax.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> [row.name for row in facts.gone("0.10.2", "0.11.0")]
+        ['jax.core.get_opaque_trace_state']
+    """
+    every = _gone()
+    if version is None or jax is None:
+        return every
+    return tuple(row for row in every if fault(row.fault).holds(version, jax))
+
+
+@cache
+def _gone() -> tuple[Gone, ...]:
+    return rows(_FILE, "name", Gone)

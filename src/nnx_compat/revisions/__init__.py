@@ -94,16 +94,23 @@ def _installed(distribution: str) -> str:
 
 
 def _does_not_import(version: str, error: BaseException) -> UnsupportedFlaxError:
+    jax = _installed("jax")
+    otherwise = "nnx-compat doctor, which says what else is off"
     try:
         row = facts.release(facts.nearest(version))
         remedy = f"pip install 'jax>={row.jax_oldest},<={row.jax_newest}'"
+        if facts.gone(version, jax):
+            otherwise = (
+                "nnx_compat.install() before anything imports Flax, or nnx-compat run: "
+                "they put back what Flax misses in jax"
+            )
     except Exception:
         remedy = f"pip install --upgrade 'flax>={facts.releases()[0].version}' jax"
     return UnsupportedFlaxError(
-        f"flax {version} cannot be imported with jax {_installed('jax')}: "
+        f"flax {version} cannot be imported with jax {jax}: "
         f"{type(error).__name__}: {error}",
         instead=remedy,
-        otherwise="nnx-compat doctor, which says what else is off",
+        otherwise=otherwise,
     )
 
 
