@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__, facts
 from .checkpoint import _command
+
+if TYPE_CHECKING:
+    from . import doctor
 
 __all__ = ["main"]
 
@@ -58,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--audit", metavar="MODULE:FACTORY",
         help="call a function of yours and look at the model that it returns",
+    )  # fmt: skip
+    doctor.add_argument(
+        "--probe", action="store_true",
+        help="run the probes on what is installed, which takes a few minutes",
+    )  # fmt: skip
+    doctor.add_argument(
+        "--cap", type=float, metavar="SECONDS", default=900.0,
+        help="after which the probes are stopped",
     )  # fmt: skip
     doctor.set_defaults(run=_doctor)
 
@@ -216,13 +228,28 @@ def _run_demo(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from . import doctor
 
-    report = doctor.examine()
+    if options.probe:
+        from .probing import probed, waiting
+
+        with waiting(options.cap):
+            report = doctor.examine(functools.partial(probed, cap=options.cap))
+    else:
+        report = doctor.examine()
     # where nothing could be bound there is no model to look at, only the cause to tell
     if options.audit and report.revision:
         return _audit(options, doctor.as_json(report))
     if options.json:
         print(json.dumps(doctor.as_json(report), indent=2))
-        return 0 if report.healthy else 1
+    else:
+        _print_report(report)
+    return 1 if report.verdict == "broken" else 0
+
+
+def _print_report(report: doctor.Report) -> None:
+    """The verdict, what is wrong and every way out; then what is installed."""
+    from .doctor import told
+
+    print("\n".join(told(report)))
     _print_table(
         "installed",
         ("package", "version"),
@@ -243,12 +270,6 @@ def _doctor(options: argparse.Namespace) -> int:
             ("behaviour", "what happens"),
             [(row.id, row.text) for row in rows],
         )
-    for note in report.notes:
-        print(f"note       {note}")
-    for problem in report.problems:
-        print(f"problem    {problem['found']}\n  run:     {problem['run']}")
-    print("healthy" if report.healthy else f"{len(report.problems)} problem(s)")
-    return 0 if report.healthy else 1
 
 
 def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
@@ -267,7 +288,7 @@ def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
         print(f"nnx-compat doctor --audit: {error}", file=sys.stderr)
         return 2
     counts = {s: sum(one.severity == s for one in found) for s in auditing.SEVERITIES}
-    sound = report["healthy"] and not counts["lost"] + counts["wrong"]
+    sound = report["verdict"] != "broken" and not counts["lost"] + counts["wrong"]
     if options.json:
         plain = [one.as_json() for one in found]
         audit = {"target": options.audit, "findings": plain, **counts}

@@ -24,6 +24,7 @@ __all__ = [
     "MissingPackageError",
     "NnxCompatError",
     "NodeTypeError",
+    "ProbingError",
     "RefusedArgumentError",
     "RefusedNameError",
     "RemovedNameWarning",
@@ -165,6 +166,10 @@ class MissingPackageError(NnxCompatError, ImportError, code="NC055"):
 
 class UnsafePickleError(CheckpointFormError, ValueError, code="NC056"):
     """A pickle that asks for what only running its code could give; nothing was run."""
+
+
+class ProbingError(NnxCompatError, RuntimeError, code="NC060"):
+    """The probes of what is installed could not be run to their end."""
 
 
 class RefusedNameError(NnxCompatError, AttributeError, code="NC101"):
