@@ -140,6 +140,13 @@ def band(session: nox.Session) -> None:
     session.run(sys.executable, "tools/band.py", *session.posargs, env=env)
 
 
+@nox.session(venv_backend="none")
+def doctors(session: nox.Session) -> None:
+    """Is `nnx-compat doctor` right on 20 installed pairs? See tools/doctors.py."""
+    env = environments.source_on_path()
+    session.run(sys.executable, "tools/doctors.py", *session.posargs, env=env)
+
+
 @nox.session(name="facts", venv_backend="none")
 def survey(session: nox.Session) -> None:
     """Survey every release and compare with names.json and uses.json, or write them."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import nnx_compat as nc
-from nnx_compat import cli, doctor, facts
+from nnx_compat import cli, doctor, errors, facts, probing
 
 SOURCE = Path(nc.__file__).parent.parent
 
@@ -81,7 +81,7 @@ def test_doctor_prints_what_it_found(capsys):
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert nc.flax_version in out
-    assert out.endswith("healthy\n")
+    assert out.startswith("healthy, by the ")
 
 
 def examine(monkeypatch, **versions):
@@ -91,13 +91,75 @@ def examine(monkeypatch, **versions):
         return doctor.examine()
 
 
-def test_doctor_finds_a_jax_that_is_too_new(monkeypatch):
+def test_doctor_names_what_a_newer_jax_broke_and_the_ways_out(monkeypatch):
     report = examine(monkeypatch, flax="0.8.5", jax="0.5.0")
-    assert not report.healthy
     (problem,) = report.problems
     row = facts.release("0.8.5")
-    assert f"jax 0.5.0 is newer than {row.jax_newest}" in problem["found"]
-    assert problem["run"] == (f"pip install 'jax>={row.jax_oldest},<={row.jax_newest}'")
+    assert "flax 0.8.5 does not work with jax 0.5.0: import" in problem["found"]
+    assert problem["run"] == f"pip install 'jax>={row.jax_oldest},<={row.jax_newest}'"
+    ways = [out.way for out in report.diagnosis.ways_out]
+    assert ways == ["another jax", "another flax"]
+    said = doctor.told(report)
+    assert said[0].startswith("broken, by the ")
+    assert any(line.startswith("way out    another flax: pip install") for line in said)
+    assert doctor.as_json(report)["verdict"] == "broken"
+
+
+def test_doctor_offers_the_doors_where_they_repair_it(monkeypatch):
+    report = examine(monkeypatch, flax="0.12.1", jax="0.9.0")
+    assert report.verdict == "broken"
+    assert [name.removeprefix("nnx.") for name in report.diagnosis.failing] == ["jit"]
+    ways = [out.way for out in report.diagnosis.ways_out]
+    assert ways == ["another jax", "another flax", "drop-in", "install"]
+
+
+def test_doctor_does_not_judge_a_jax_that_nobody_has_measured(monkeypatch):
+    report = examine(monkeypatch, flax=facts.releases()[-1].version, jax="99.0")
+    assert (report.verdict, report.healthy) == ("not judged", False)
+    assert "nnx-compat doctor --probe" in " ".join(report.notes)
+
+
+def test_doctor_believes_the_probes_before_the_record(monkeypatch):
+    real = doctor._version
+    row = facts.releases()[-1]
+    versions = {"flax": row.version, "jax": row.jax_dated}
+    monkeypatch.setattr(doctor, "_version", lambda n: versions.get(n, real(n)))
+    asked = []
+
+    def probe(flax):
+        asked.append(flax)
+        return {"native": {"grad": "TypeError: no"}, "drop-in": {}, "install": {}}
+
+    report = doctor.examine(probe)
+    assert asked == [row.version]
+    assert report.diagnosis.source == "probes"
+    assert doctor.told(report)[0] == "broken, by the probes, run here"
+    assert "fails      grad: TypeError: no" in doctor.told(report)
+    assert [out.way for out in report.diagnosis.ways_out][-2:] == ["drop-in", "install"]
+
+
+def test_doctor_says_that_the_probes_did_not_end(monkeypatch):
+    def probe(flax):
+        raise errors.ProbingError("the probes were stopped", instead="wait")
+
+    report = doctor.examine(probe)
+    assert {
+        "found": "the probes were stopped. [NC060]",
+        "run": "wait",
+    } in report.problems
+
+
+def test_the_probes_run_in_a_process_that_is_stopped_in_time():
+    with pytest.raises(errors.ProbingError, match="stopped after 0 s"):
+        probing.probed(nc.flax_version, cap=0.1)
+
+
+@pytest.mark.parametrize("version", ["", "garbage", "1.2.3.dev0+x", "0.12.5rc1"])
+def test_doctor_shows_no_traceback_whatever_is_installed(monkeypatch, capsys, version):
+    monkeypatch.setattr(doctor, "_version", lambda name: version)
+    assert cli.main(["doctor"]) in (0, 1)
+    verdict = capsys.readouterr().out.splitlines()[0].split(",")[0]
+    assert verdict in ("healthy", "broken", "not judged")
 
 
 def test_doctor_finds_a_jax_that_is_too_old(monkeypatch):

@@ -245,6 +245,13 @@ def test_the_old_and_the_new_form_of_the_optimizer_are_taken():
         old.update(grads)
         assert np.allclose(nc.get_value(model.kernel), before - 0.5)
         assert old.model is model
+        old.update(model, grads)
+        assert np.allclose(nc.get_value(model.kernel), before - 1)
+        other = nc.clone(model)
+        old.update(model=other, grads=grads)
+        assert np.allclose(nc.get_value(model.kernel), before - 1)
+        assert np.allclose(nc.get_value(other.kernel), before - 1.5)
+        assert old.model is model
 
 
 def test_settings_are_read_as_what_the_release_does():

@@ -220,10 +220,8 @@ _SOURCES = {
 def told(report: Report) -> list[str]:
     """The verdict in a line, then what is wrong, why, and every way out."""
     pair = report.diagnosis
-    by = (
-        _SOURCES.get(pair.source) if pair and not report.verdict == "not judged" else ""
-    )
-    lines = [", ".join(filter(None, (report.verdict, by)))]
+    by = _SOURCES.get(pair.source) if pair else None
+    lines = [f"{report.verdict}, {by}" if by else report.verdict]
     for problem in report.problems:
         lines += [f"problem    {problem['found']}", f"  run:     {problem['run']}"]
     if pair and pair.verdict == "broken":

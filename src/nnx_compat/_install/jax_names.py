@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import sys
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
@@ -28,9 +29,23 @@ def restored() -> Iterator[tuple[ModuleType, str, object]]:
         rows = facts.gone(flax, jax)
     except (importlib.metadata.PackageNotFoundError, UnknownFactError, ValueError):
         return  # a checkout, or none at all: what imports Flax says so
+    if rows:
+        _forget_half_an_import()
     for row in rows:
         place, _, name = row.name.rpartition(".")
         yield importlib.import_module(place), name, _now(row)
+
+
+def _forget_half_an_import() -> None:
+    """Let Flax be imported as if nobody had tried: an import that failed left parts.
+
+    Python takes a package away whose import failed, and leaves the files of it that
+    were imported by then; the next import finds them and does not bind them.
+    """
+    for name in ("flax", "flax.nnx", "flax.experimental.nnx"):
+        if name not in sys.modules:
+            for part in [m for m in sys.modules if m.startswith(f"{name}.")]:
+                del sys.modules[part]
 
 
 def _now(row: facts.Gone) -> Any:

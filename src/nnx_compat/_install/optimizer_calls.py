@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._nnx.training.optimizer.models import model_of, recall, remember
+from .._release import parameters_of
 from ..revisions import nnx
 
 if TYPE_CHECKING:
@@ -37,8 +38,34 @@ def constructor(native: Callable[..., None]) -> Callable[..., None]:
 
 
 def update(native: Callable[..., None]) -> Callable[..., None]:
-    """An ``update`` that takes the gradients alone, too."""
+    """An ``update`` that takes the gradients alone, and the model before them."""
+    takes_model = "model" in parameters_of("Optimizer.update")
+    return _taking_grads(native) if takes_model else _taking_model(native)
 
+
+def _taking_model(native: Callable[..., None]) -> Callable[..., None]:
+    """Where an optimizer holds its model: the one that is given is updated."""
+
+    def update(self: Optimizer[Any], *args: Any, **kwargs: Any) -> None:
+        if len(args) + ("model" in kwargs) + ("grads" in kwargs) != 2:
+            native(self, *args, **kwargs)
+            return
+        model = kwargs.pop("model") if "model" in kwargs else args[0]
+        grads = kwargs.pop("grads") if "grads" in kwargs else args[-1]
+        held = self.model
+        if model is held:
+            native(self, grads, **kwargs)
+            return
+        self.model = model
+        try:
+            native(self, grads, **kwargs)
+        finally:
+            self.model = held
+
+    return update
+
+
+def _taking_grads(native: Callable[..., None]) -> Callable[..., None]:
     def update(self: Optimizer[Any], *args: Any, **kwargs: Any) -> None:
         if len(args) + ("grads" in kwargs) == 2:
             native(self, *args, *_grads(kwargs), **kwargs)
