@@ -3,12 +3,14 @@
 From what was measured: the record of the band, or the probes run here and now; where
 neither speaks, from the facts. Imports neither flax nor jax.
 
+    >>> from nnx_compat import facts
     >>> from nnx_compat.diagnosis import diagnose
-    >>> found = diagnose("0.10.2", "0.9.0")
-    >>> found.verdict, sorted(found.failing)
-    ('broken', ['jit'])
-    >>> [out.way for out in found.ways_out][:2]
-    ['another jax', 'another flax']
+    >>> release = facts.release(facts.fault("tabulate-compiles").intervals[0].first)
+    >>> diagnose(release.version, release.jax_dated).verdict
+    'healthy'
+    >>> jax = facts.fault("tabulate-compiles").jax.removeprefix(">=")
+    >>> [out.way for out in diagnose(release.version, jax).ways_out]
+    ['another jax', 'another flax', 'drop-in', 'install']
 """
 
 from __future__ import annotations
