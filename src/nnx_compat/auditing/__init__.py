@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import NodeTypeError, kind_of
-from ..functional import check_node
+from ..functional import check_node, refuse_lent
 from ..revisions import bound, flax_version, nnx
 from ._children import lost_arrays, lost_children
 from ._finding import SEVERITIES, Finding
@@ -43,6 +43,7 @@ def audit(model: object, /) -> tuple[Finding, ...]:
 
     Raises:
         NodeTypeError: it is none of these.
+        DonatedError: a compiled step has the arrays of the model.
 
     Example:
         >>> import nnx_compat as nc
@@ -58,6 +59,7 @@ def audit(model: object, /) -> tuple[Finding, ...]:
 
 
 def _of_state(state: State) -> list[Finding]:
+    refuse_lent("audit", state)
     leaves = bound.flatten(state)
     return [
         *bare_leaves(leaves),
@@ -84,7 +86,9 @@ def _of_node(model: object) -> list[Finding]:
 
 
 def _of_split_node(model: object, whole: Walked) -> list[Finding]:
-    leaves = bound.flatten(bound.live_split(model)[1])
+    state = bound.live_split(model)[1]
+    refuse_lent("audit", state)
+    leaves = bound.flatten(state)
     twin = bound.clone(model)
     own = walked(twin, known=whole)
     return [

@@ -15,6 +15,7 @@ from ._filters import Filter, Predicate, predicate
 from ._fitting import Nested, given_leaves, show
 from ._graph import clone, graphdef, merge, pop, split, state, update
 from ._keys import reproducible_init, supports
+from ._lent import Donated, Loan, refuse_lent
 from ._nodes import INTERNAL, check_node, iter_graph, iter_modules, variables
 from ._states import (
     filter_state,
@@ -45,6 +46,6 @@ __all__ = [
     "split", "split_state", "state", "supports", "to_flat_state", "to_pure_dict",
     "update", "variable_type", "variables",
     # what other rooms of the package share
-    "INTERNAL", "Filter", "Nested", "Path", "Predicate", "as_leaf", "check_node",
-    "given_leaves", "predicate", "show", "stored",
+    "INTERNAL", "Donated", "Filter", "Loan", "Nested", "Path", "Predicate", "as_leaf",
+    "check_node", "given_leaves", "predicate", "refuse_lent", "show", "stored",
 ]  # fmt: skip

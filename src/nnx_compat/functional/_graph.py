@@ -9,6 +9,7 @@ from ..revisions import bound
 from ..revisions.get_value import Path
 from ._filters import Filter, one_or_all, partition
 from ._fitting import fitted
+from ._lent import is_lent, refuse_lent
 from ._nodes import check_node, variables
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def split(
 
     Raises:
         NodeTypeError: the installed release cannot split such an object.
+        DonatedError: a compiled step has the arrays of the node.
         ValueError: the filters leave something over, or ``...`` is not the last.
 
     Example:
@@ -70,6 +72,7 @@ def split(
     """
     check_node(node)
     graphdef, whole = _split(node)
+    refuse_lent("split", whole)
     if not filters:
         return graphdef, whole
     first, *more = partition(whole, filters, exhaustive=True)
@@ -132,6 +135,7 @@ def state(node: object, /, *filters: Filter) -> State | tuple[State, ...]:
     """
     check_node(node)
     whole = _split(node)[1]
+    refuse_lent("state", whole)
     if not filters:
         return whole
     return one_or_all(partition(whole, filters, exhaustive=False))
@@ -165,6 +169,7 @@ def update(node: object, state: State | Nested, /, *states: State | Nested) -> N
     Raises:
         StateStructureError: a path is not in the node, or a shape is not that of the
             node; the message names up to 10 of them.
+        DonatedError: a compiled step has the arrays of the node.
 
     Example:
         >>> import jax.numpy as jnp
@@ -175,7 +180,9 @@ def update(node: object, state: State | Nested, /, *states: State | Nested) -> N
         [1.0, 1.0, 1.0]
     """
     check_node(node)
-    template = bound.flatten(bound.live_split(node)[1])
+    state_of_now = bound.live_split(node)[1]
+    refuse_lent("update", state_of_now)
+    template = bound.flatten(state_of_now)
     new: dict[Path, Leaf] = {}
     for given in (state, *states):
         new.update(fitted(template, given, "update", dtypes=False, partial=True))
@@ -195,6 +202,8 @@ def clone(node: Node, /) -> Node:
         False
     """
     check_node(node)
+    if is_lent():
+        refuse_lent("clone", bound.live_split(node)[1])
     return bound.clone(node)
 
 
@@ -233,5 +242,7 @@ def pop(node: object, /, *filters: Filter) -> State | tuple[State, ...]:
             instead="pop(node, nnx.Intermediate)",
         )
     wanted = set(variables(node, *filters))
+    if is_lent():
+        refuse_lent("pop", bound.live_split(node)[1])
     taken = bound.pop(node, wanted.__contains__)
     return one_or_all(partition(taken, filters, exhaustive=False))

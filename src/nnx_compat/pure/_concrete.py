@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ArgumentTypeError, ArgumentValueError, kind_of
-from ..functional import Path, is_variable, show
+from ..functional import Donated, Path, is_variable, show
 from ..revisions import bound
-from ._donated import Donated
-from ._leaves import Tracer
+from ._leaves import Tracer, describe, mismatch
 from ._pack import SURE, Layout, can_pack
 
 if TYPE_CHECKING:
@@ -85,6 +84,31 @@ def placed(leaves: list[jax.Array]) -> tuple[jax.Array, ...]:
     return tuple(
         leaf if mesh_sharding(leaf) is not None else jax.device_put(leaf, everywhere)
         for leaf in leaves
+    )
+
+
+def like_before(
+    paths: list[Path], arrays: list[jax.Array], like: list[jax.ShapeDtypeStruct]
+) -> tuple[jax.Array, ...]:
+    """Arrays that were written into nodes, placed as those that they replace.
+
+    Raises:
+        StateStructureError: one has another shape or dtype.
+    """
+    problems = [
+        f"{show(path)}: was {describe(was)}, is {describe(array)}"
+        for path, array, was in zip(paths, arrays, like, strict=True)
+        if (array.shape, array.dtype) != (was.shape, was.dtype)
+    ]
+    if problems:
+        raise mismatch(
+            "what was written into the nodes does not fit the compiled step",
+            problems,
+            "values of the shapes and dtypes that the step was made for",
+        )
+    return tuple(
+        array if array.sharding == was.sharding else jax.device_put(array, was.sharding)
+        for array, was in zip(arrays, like, strict=True)
     )
 
 

@@ -57,6 +57,8 @@ class Layout:
         #: The numbers of the leaves that stay arguments of their own.
         self.loose = [n for n in range(len(leaves)) if n not in packed]
         self.saved = len(packed) - len(self.rows)
+        #: How many arrays go in and out.
+        self.arrays = 1 + len(self.loose) + len(self.rows)
 
     def packed(self, leaves: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
         """Concrete leaves, packed: a zero, those that are loose, the arrays."""

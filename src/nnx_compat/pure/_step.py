@@ -8,9 +8,14 @@ changes them as it likes, and the leaves are taken out again.
 
 from __future__ import annotations
 
+import functools
+import operator
+import sys
+import threading
 from collections.abc import Callable, Sequence
+from itertools import repeat
+from types import TracebackType
 from typing import (
-    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -22,25 +27,20 @@ from typing import (
 
 import jax
 
-from ..errors import DonatedError
-from ..functional import check_node, merge, split
+from ..errors import ArgumentTypeError, DonatedError
+from ..functional import Donated, Loan, check_node, merge, show
 from ..revisions import bound
+from ._cells import Cells, Written, fitting_leaves
+from ._claims import Claim
 from ._concrete import (
     check_options,
     concrete,
-    is_weak,
     layout_of,
-    mesh_sharding,
+    like_before,
     placed,
 )
-from ._donated import Donated
-from ._leaves import Leaves
-from ._pack import Layout
-from ._structure import check_structure, structure
-
-if TYPE_CHECKING:
-    from flax.nnx import GraphDef, State
-    from jax.tree_util import PyTreeDef
+from ._leaves import Leaves, Tracer
+from ._tracing import Tracing, traced
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -179,7 +179,7 @@ def compile_step(
 
 
 class CompiledStep(Generic[P, R]):
-    """A step made by ``compile_step``. Not safe for two threads at once."""
+    """A step made by ``compile_step``; several threads take turns in it."""
 
     def __init__(
         self,
@@ -195,22 +195,33 @@ class CompiledStep(Generic[P, R]):
             check_node(node)
         self._nodes = nodes
         self._donate = donate
-        self._graphdef, state = split(nodes)
+        self._graphdef, state = bound.split(nodes)
         leaves, self._treedef = jax.tree_util.tree_flatten(state)
         self._paths = Leaves(state).paths
         arrays = placed(concrete(self._paths, leaves, donate))
         self._layout = layout_of(arrays, pack)
-        # What goes in and out: the leaves, or what they are packed into.
-        self._leaves = self._layout.packed(arrays) if self._layout else arrays
-        self._avals = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
+        self._like = [
+            jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in arrays
+        ]
+        self._cells = Cells(nodes, state)
+        self._borrower = object()
+        self._claim = Claim(self._cells, self._borrower, repr(self))
+        self._lock = threading.RLock()
+        # What goes in and out, the leaves or what they are packed into, and beside it
+        # the result of the last call until that has taken it.
+        stored = self._layout.packed(arrays) if self._layout else arrays
+        self._held: list[tuple[tuple[jax.Array, ...], Any]] = [(stored, None)]
+        #: The loan of the nodes while markers are in them, and its references then.
+        self._loan: Loan | None = None
+        self._intact = 0
         # Nodes whose Variables hold the leaves that the next call gives up.
         self._lent: list[object] = [nodes] if donate else []
-        self._counted = [0]
+        self._tracing = Tracing()
         if isinstance(static_argnums, int):
             static_argnums = (static_argnums,)
         self._program = jax.jit(
-            _traced(
-                fn, self._graphdef, self._treedef, arrays, self._layout, self._counted
+            traced(
+                fn, self._graphdef, self._treedef, arrays, self._layout, self._tracing
             ),
             donate_argnums=(0,) if donate else (),
             static_argnums=tuple(n + 1 if n >= 0 else n for n in static_argnums),
@@ -218,17 +229,42 @@ class CompiledStep(Generic[P, R]):
         )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the step on the current leaves; what ``fn`` returns."""
-        result: R
-        self._leaves, result = self._program(self._leaves, *args, **kwargs)
-        if self._lent:
-            self._give_up()
-        return result
+        """Run the step on the current leaves; what ``fn`` returns.
+
+        Raises:
+            DonatedError: another step has the nodes.
+            StateStructureError: what was written into the nodes since the last call
+                does not fit; what fits is taken in.
+        """
+        program = functools.partial(self._program, **kwargs) if kwargs else self._program
+        with self._lock:
+            if not self._untouched():
+                self._settle()
+            before = self._held[0]
+            tracing = self._tracing
+            if tracing.slow:
+                tracing.interrupts.begin()
+            try:
+                # The old leaves go in and the new ones are kept without a bytecode in
+                # between, so that Ctrl-C comes before or after: 20 of 20 interrupts
+                # lost all weights when this was two statements.
+                self._held[:] = map(program, map(_leaves_of, self._held), *zip(args))
+            finally:
+                if tracing.slow:
+                    tracing.after(self._program)
+            leaves, result = self._held[0]
+            if leaves and isinstance(leaves[0], Tracer):
+                self._held[0] = before
+                raise _inside_a_transformation()
+            self._held[0] = (leaves, None)
+            if self._lent:
+                self._give_up()
+        return tracing.result(result)
 
     @property
     def traces(self) -> int:
         """How often the function was traced: 1, and 1 more for every new shape."""
-        return self._counted[0]
+        return self._tracing.count
 
     @property
     def nodes(self) -> tuple[Any, ...]:
@@ -237,85 +273,149 @@ class CompiledStep(Generic[P, R]):
         They share the arrays of the step, so with ``donate=True`` they can be read
         until its next call.
         """
-        made = merge(self._graphdef, self._state())
-        if self._donate:
-            self._lent.append(made)
+        with self._lock:
+            made = merge(self._graphdef, self._treedef.unflatten(self._arrays()))
+            if self._donate:
+                self._lent.append(made)
         return made
 
     def sync(self) -> None:
-        """Write the current leaves into the original nodes, whose Variables stay."""
-        bound.update(self._nodes, self._state())
-        if self._donate and not any(lent is self._nodes for lent in self._lent):
-            self._lent.append(self._nodes)
+        """Write the current leaves into the original nodes, whose Variables stay.
+
+        What was written into them since the last call stays and is taken in. From then
+        on, and until the next call, another step may be made of the nodes.
+
+        Raises:
+            DonatedError: the last call failed after it had used the memory; or a node
+                was written to in a way that does not tell before or after which call.
+            StateStructureError: what was written into the nodes does not fit.
+            StepStructureError: the nodes have other Variables than at first.
+        """
+        with self._lock:
+            self._settle()
+            self._claim.release()
 
     def lower(self, *args: P.args, **kwargs: P.kwargs) -> jax.stages.Lowered:
         """The ``jax.stages.Lowered`` of a call with these arguments, not run."""
-        lowered: jax.stages.Lowered = self._program.lower(self._leaves, *args, **kwargs)
+        with self._lock:
+            try:
+                lowered: jax.stages.Lowered = self._program.lower(
+                    self._held[0][0], *args, **kwargs
+                )
+            finally:
+                self._tracing.interrupts.end()
         return lowered
 
     def __enter__(self) -> CompiledStep[P, R]:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.sync()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.sync()
+        except Exception as failed:
+            if error is None:
+                raise
+            _add_note(error, f"the nodes of {self!r} were not synced: {failed}")
 
     def __repr__(self) -> str:
         types = ", ".join(type(node).__name__ for node in self._nodes)
-        packed = f" in {len(self._leaves)} arrays" if self._layout else ""
+        packed = f" in {self._layout.arrays} arrays" if self._layout else ""
         return f"<compiled step over ({types}), {len(self._paths)} leaves{packed}>"
 
-    def _state(self) -> State:
-        if self._donate and any(leaf.is_deleted() for leaf in self._leaves):
+    # -- the nodes between two calls ------------------------------------------------
+
+    def _untouched(self) -> bool:
+        """Whether the nodes hold what the step has put there, and are its own."""
+        if self._loan is not None:
+            return self._loan.references() == self._intact
+        self._claim.take()
+        return self._cells.same(bare=self._donate)
+
+    def _settle(self) -> None:
+        """Let the nodes hold what the step does: what was written into them is newer."""
+        self._cells.check_structure()
+        with self._tracing.interrupts:
+            written = self._cells.written(self._borrower)
+            if written:
+                if self._loan and self._loan.references() == self._intact:
+                    raise _written_unseen(written)
+                self._take_in(written)
+            self._cells.write(self._arrays())
+            self._loan = None
+            if self._donate and not any(lent is self._nodes for lent in self._lent):
+                self._lent.append(self._nodes)
+
+    def _take_in(self, written: list[Written]) -> None:
+        """Go on from what somebody has written into the nodes."""
+        replaced = sum(len(new.numbers) for new in written)
+        leaves: list[Any] = [None] * len(self._like)
+        if replaced < len(leaves):  # else no matter if a failed call has used them up
+            leaves = list(self._arrays())
+        for new in written:
+            leaves[new.numbers.start : new.numbers.stop] = fitting_leaves(new)
+        made = concrete(self._paths, leaves, self._donate)
+        arrays = like_before(self._paths, made, self._like)
+        self._held[0] = (self._layout.packed(arrays) if self._layout else arrays, None)
+
+    def _arrays(self) -> Sequence[jax.Array]:
+        """The current leaves."""
+        stored = self._held[0][0]
+        if self._donate and any(leaf.is_deleted() for leaf in stored):
             raise DonatedError(
                 "the last call failed after it had used the memory of the state",
                 instead="restore a checkpoint and compile again",
                 otherwise="compile_step(..., donate=False), with twice the memory",
             )
-        layout = self._layout
-        leaves = layout.unpacked(self._leaves) if layout else self._leaves
-        state: State = self._treedef.unflatten(leaves)
-        return state
+        return self._layout.unpacked(stored) if self._layout else stored
 
     def _give_up(self) -> None:
         """Put a marker where arrays were that the call has used up."""
-        state = self._treedef.unflatten(map(Donated, self._paths, self._avals))
-        for nodes in self._lent:
-            bound.update(nodes, state)
-        self._lent = []
+        with self._tracing.interrupts:
+            for nodes in self._lent:
+                loan = Loan(self._borrower)
+                markers = list(map(Donated, self._paths, self._like, repeat(loan)))
+                if nodes is self._nodes:
+                    self._cells.mark(markers)
+                    self._loan = loan
+                else:
+                    bound.update(nodes, self._treedef.unflatten(markers))
+            self._lent = []
+        del markers, loan
+        if self._loan is not None:
+            self._intact = self._loan.references()
 
 
-# -- the program --------------------------------------------------------------------
+_leaves_of = operator.itemgetter(0)
 
 
-def _traced(
-    fn: Callable[..., R],
-    graphdef: GraphDef[tuple[Any, ...]],
-    treedef: PyTreeDef,
-    leaves: Sequence[jax.Array],
-    layout: Layout | None,
-    counted: list[int],
-) -> Callable[..., tuple[tuple[jax.Array, ...], R]]:
-    """The function that is jitted: leaves and arguments in, leaves and result out."""
-    dtypes = [leaf.dtype for leaf in leaves]
-    shardings = [mesh_sharding(leaf) for leaf in leaves]
+# -- what can go wrong --------------------------------------------------------------
 
-    def step(
-        stored: tuple[jax.Array, ...], *args: Any, **kwargs: Any
-    ) -> tuple[tuple[jax.Array, ...], R]:
-        counted[0] += 1
-        leaves = layout.taken(stored) if layout else stored
-        nodes = merge(graphdef, treedef.unflatten(leaves))
-        before = structure(nodes)
-        result = fn(*nodes, *args, **kwargs)
-        check_structure(before, structure(nodes))
-        _, state = split(nodes)
-        made = []
-        new = jax.tree_util.tree_leaves(state)
-        for leaf, dtype, sharding in zip(new, dtypes, shardings, strict=True):
-            leaf = jax.lax.convert_element_type(leaf, dtype) if is_weak(leaf) else leaf
-            if sharding is not None:
-                leaf = jax.lax.with_sharding_constraint(leaf, sharding)
-            made.append(leaf)
-        return layout.put_back(stored, made) if layout else tuple(made), result
 
-    return step
+def _written_unseen(written: Sequence[Written]) -> DonatedError:
+    return DonatedError(
+        "nodes were written to while a compiled step had them, and something still "
+        "refers to what was there, so nothing says whether calls came after",
+        details=[show(new.path) for new in written],
+        instead="step.sync(), then write into the nodes",
+        otherwise="step.nodes, which are what the step made, without what was written",
+    )
+
+
+def _inside_a_transformation() -> ArgumentTypeError:
+    return ArgumentTypeError(
+        "a compiled step was called inside of a jax transformation, where it would "
+        "keep traced values for its state",
+        instead="the function that the step was made of, inside of jit, grad and vmap",
+    )
+
+
+def _add_note(error: BaseException, text: str) -> None:
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+    else:  # before Python 3.11
+        print(text, file=sys.stderr)

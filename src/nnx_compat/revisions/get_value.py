@@ -50,7 +50,7 @@ class Revision:
 
     name = "get_value"
 
-    #: The attribute of a Variable in which its value is stored.
+    #: The attribute that a Variable stores its value in, hooks not applied.
     storage = "_raw_value"
 
     #: For a plug-in: a PEP 440 specifier of the releases it serves.

@@ -33,6 +33,7 @@ class Revision(newer.Revision):
     """Spelled with ``Variable.get_value`` of the first kind."""
 
     name = "methods_unwrapped"
+    storage = "value"
 
     storage = "value"
 

@@ -24,6 +24,7 @@ class Revision(newer.Revision):
     """Spelled with ``.value`` and attribute metadata."""
 
     name = "shared_variables"
+    storage = "raw_value"
 
     storage = "raw_value"
 
