@@ -9,7 +9,6 @@ without weights came out, looks for them here first.
 from __future__ import annotations
 
 import math
-import sys
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,14 +40,6 @@ class Loan:
     def __init__(self, borrower: object) -> None:
         self.borrower = borrower
         _out.add(self)
-
-    def references(self) -> int:
-        """How many things refer to this loan: one less for every marker overwritten.
-
-        So it costs one call to see that nothing was written into a model of thousands
-        of arrays. Where something else keeps a marker, its loss is not seen here.
-        """
-        return sys.getrefcount(self)
 
 
 class Donated:

@@ -15,6 +15,7 @@ memory is used for the result.
 
 from ._arithmetic import cast, ema, lerp, scale
 from ._map import map, map_with_path
+from ._programs import clear_cache
 from ._state_update import pure_state_update
 from ._step import CompiledStep, compile_step
 from ._updates import apply_updates, cond_replace, global_norm
@@ -23,6 +24,7 @@ __all__ = [
     "CompiledStep",
     "apply_updates",
     "cast",
+    "clear_cache",
     "compile_step",
     "cond_replace",
     "ema",

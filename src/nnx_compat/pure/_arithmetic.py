@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ArgumentTypeError
 from ..functional import Filter
 from ._leaves import Leaves, Tracer, dtype_of
-from ._programs import Arrays, Operation, like, replaced, run
+from ._programs import LIMIT, Arrays, Operation, like, replaced, run
 from ._state_update import numeric_scalar
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def cast(
     return made
 
 
-@functools.cache  # as long as what is compiled for it is kept
+@functools.lru_cache(LIMIT)  # as long as what is compiled for it is kept
 def _casting(dtypes: tuple[np.dtype[Any], ...]) -> Operation:
     def operation(arrays: Arrays) -> list[jax.Array]:
         return [jnp.asarray(a).astype(d) for a, d in zip(arrays, dtypes, strict=True)]

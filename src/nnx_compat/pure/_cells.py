@@ -83,13 +83,9 @@ class Cells:
         self._contents: list[list[object]] = []
         self._remember(self._values())
 
-    def same(self, *, bare: bool) -> bool:
-        """Whether every Variable still holds the very value that it held.
-
-        Args:
-            bare: look at bare arrays, too, for which the nodes are walked.
-        """
-        if self._nested or (bare and self._bare):
+    def same(self) -> bool:
+        """Whether everything is still the very value that was stored."""
+        if self._nested or self._bare:
             return not self.written(None)
         return all(map(operator.is_, map(_read, self._live), self._known))
 
@@ -143,8 +139,9 @@ class Cells:
         """What is stored in every cell now."""
         values = [*map(_read, self._live)]
         if self._bare:
-            flat = bound.flatten(bound.live_split(self._nodes)[1])
-            values += [flat.get(path) for path in self._bare]
+            # not split, to which a marker in an optimizer's state is a static value
+            met = dict(bound.iter_graph(self._nodes))
+            values += [met.get(path) for path in self._bare]
         return values
 
     def _store(self, values: list[object]) -> None:

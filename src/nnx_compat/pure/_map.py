@@ -13,7 +13,15 @@ import jax.numpy as jnp
 from ..errors import StateStructureError
 from ..functional import Filter, Path, show
 from ._leaves import Leaves, shape_of
-from ._programs import Arrays, Operation, Program, compile_operation, replaced, run
+from ._programs import (
+    LIMIT,
+    Arrays,
+    Operation,
+    Program,
+    compile_operation,
+    replaced,
+    run,
+)
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -113,6 +121,8 @@ def _mapped(
     except TypeError:  # not hashable, or without weak references: never kept
         known, reference = {}, lambda: fn
     if (paths, donate) not in known:
+        if len(known) >= LIMIT:
+            known.clear()
         operation = _mapping(reference, paths)
         known[paths, donate] = operation, compile_operation(operation, donate)
     operation, program = known[paths, donate]

@@ -8,8 +8,9 @@ abstract. What is donated is used again for the result.
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +22,79 @@ if TYPE_CHECKING:
     from jax.typing import ArrayLike
 
 M = TypeVar("M")
+R = TypeVar("R")
 
 #: Lists of arrays, and what else it takes, to as many arrays.
 Operation: TypeAlias = Callable[..., Sequence[jax.Array]]
 Arrays: TypeAlias = Sequence[jax.Array]
 Shardings: TypeAlias = "tuple[Sharding | None, ...]"
 Program: TypeAlias = Callable[[Arrays, tuple[Any, ...], Shardings], Arrays]
+
+#: So many programs are kept, by all functions of ``pure`` together; the next one takes
+#: the place of all of them. One takes 2 MB and more.
+LIMIT = 128
+
+
+class Kept(Generic[R]):
+    """A jitted function whose programs count towards the limit.
+
+    Args:
+        fn: pure, as ``jax.jit`` wants it.
+        **options: of ``jax.jit``.
+    """
+
+    def __init__(self, fn: Callable[..., R], **options: Any) -> None:
+        self._fn = fn
+        self._options = options
+        self._program: Any = None
+        _kept.add(self)
+
+    def __call__(self, *args: Any) -> R:
+        """Run it, compiled at the first call for a structure, shapes and dtypes."""
+        program = self._program
+        if program is None:
+            program = self._program = jax.jit(_counting(self._fn), **self._options)
+        result: R = program(*args)
+        if _traced[0] > LIMIT:
+            clear_cache()
+        return result
+
+    def _cache_size(self) -> int:
+        return 0 if self._program is None else self._program._cache_size()
+
+    def _clear(self) -> None:
+        self._program = None
+
+
+_kept: weakref.WeakSet[Kept[Any]] = weakref.WeakSet()
+#: How many programs were traced since the last time that all were dropped.
+_traced = [0]
+
+
+def _counting(fn: Callable[..., R]) -> Callable[..., R]:
+    # A function of its own for each jax.jit: jax keeps what it has compiled for as long
+    # as the function lives, whatever becomes of the jitted one.
+    @functools.wraps(fn)
+    def counted(*args: Any) -> R:
+        _traced[0] += 1
+        return fn(*args)
+
+    return counted
+
+
+def clear_cache() -> None:
+    """Drop the programs that ``pure`` and ``pure_state_update`` have compiled.
+
+    At most 128 are kept; one more, and all are dropped by themselves. Those of a
+    ``CompiledStep`` are its own, and go with it.
+
+    Example:
+        >>> import nnx_compat as nc
+        >>> nc.pure.clear_cache()
+    """
+    _traced[0] = 0
+    for kept in list(_kept):
+        kept._clear()
 
 
 def compile_operation(operation: Operation, donate: bool) -> Program:
@@ -37,13 +105,10 @@ def compile_operation(operation: Operation, donate: bool) -> Program:
     ) -> list[jax.Array]:
         return _constrained(operation(arrays, *operands), shardings)
 
-    compiled: Program = jax.jit(
-        program, static_argnums=2, donate_argnums=(0,) if donate else ()
-    )
-    return compiled
+    return Kept(program, static_argnums=2, donate_argnums=(0,) if donate else ())
 
 
-_compiled = functools.cache(compile_operation)  # for the operations of this room
+_compiled = functools.lru_cache(LIMIT)(compile_operation)  # for those of this room
 
 
 def _constrained(arrays: Arrays, shardings: Shardings) -> list[jax.Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from ..errors import ArgumentTypeError, ArgumentValueError
 from ..functional import merge, split
 from ..revisions import bound, nnx
 from ._leaves import Tracer
+from ._programs import Kept
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -68,8 +68,7 @@ def pure_state_update(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4))
-def _program(
+def _update(
     seed: jax.Array, x: jax.Array, scale: jax.Array, features: int, derivation: str
 ) -> jax.Array:
     # `derivation` is unused here and part of the compilation key, for the random keys
@@ -80,6 +79,9 @@ def _program(
     graphdef, state = split(model)
     scaled = jax.tree_util.tree_map(lambda leaf: leaf * scale, state)
     return merge(graphdef, scaled)(x)
+
+
+_program = Kept(_update, static_argnums=(3, 4))
 
 
 def _whole(name: str, given: Any, low: int, high: int) -> int:

@@ -41,16 +41,19 @@ class Tracing:
         self.interrupts.end()
         self.count += 1
 
-    def end(self, result: object) -> dict[int, list[Any]]:
+    def end(self, result: object) -> tuple[Any, ...]:
         """Tracing ends, what comes next uses up the state: what to return for a result.
 
-        Its leaves only, since pytrees of other types than Python's own would be put
-        together in Python before anybody has the new state.
+        The result itself where it is made of Python's own containers. Of others the
+        leaves and a number in place of their structure: they would be put together in
+        Python, before anybody has the new state.
         """
-        leaves, self._results[self.count] = jax.tree_util.tree_flatten(result)
         self.slow = True
         self.interrupts.begin()
-        return {self.count: leaves}
+        if _is_plain(result):
+            return (result,)
+        leaves, self._results[self.count] = jax.tree_util.tree_flatten(result)
+        return leaves, {self.count: None}
 
     def after(self, program: Any) -> None:
         """A call is over in which interrupts were put off."""
@@ -59,10 +62,19 @@ class Tracing:
         self._programs = programs
         self.interrupts.end()
 
-    def result(self, returned: dict[int, list[Any]]) -> Any:
-        """The result that was returned by its leaves."""
-        ((number, leaves),) = returned.items()
+    def result(self, leaves: list[Any], numbers: dict[int, None]) -> Any:
+        """The result that was returned as leaves and a number."""
+        (number,) = numbers
         return self._results[number].unflatten(leaves)
+
+
+def _is_plain(result: object) -> bool:
+    """Whether jax builds such a pytree without running any Python."""
+    if type(result) is dict:
+        return all(map(_is_plain, result.values()))
+    if type(result) in (tuple, list):
+        return all(map(_is_plain, result))
+    return result is None or jax.tree_util.all_leaves([result])
 
 
 def traced(
@@ -72,14 +84,17 @@ def traced(
     leaves: Sequence[jax.Array],
     layout: Layout | None,
     tracing: Tracing,
-) -> Callable[..., tuple[tuple[jax.Array, ...], dict[int, list[Any]]]]:
-    """The function that is jitted: leaves and arguments in, leaves and result out."""
+) -> Callable[..., tuple[Any, ...]]:
+    """The function that is jitted: leaves and arguments in, leaves and result out.
+
+    The result is as ``Tracing.end`` has it.
+    """
     dtypes = [leaf.dtype for leaf in leaves]
     shardings = [mesh_sharding(leaf) for leaf in leaves]
 
     def step(
         stored: tuple[jax.Array, ...], *args: Any, **kwargs: Any
-    ) -> tuple[tuple[jax.Array, ...], dict[int, list[Any]]]:
+    ) -> tuple[Any, ...]:
         tracing.begin()
         leaves = layout.taken(stored) if layout else stored
         nodes = merge(graphdef, treedef.unflatten(leaves))
@@ -95,6 +110,6 @@ def traced(
                 leaf = jax.lax.with_sharding_constraint(leaf, sharding)
             made.append(leaf)
         out = layout.put_back(stored, made) if layout else tuple(made)
-        return out, tracing.end(result)
+        return out, *tracing.end(result)
 
     return step
