@@ -455,12 +455,13 @@ def _explain(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     """As ``python script.py`` does, or ``python -m module``, after ``install()``."""
     import os
-    import runpy
 
     import nnx_compat as nc
 
+    from . import _running
+
     script = options.target
-    if not options.module and not os.path.exists(script):
+    if not options.module and script != "-" and not os.path.exists(script):
         print(
             f"nnx-compat run: there is no file {script!r}\n"
             f"  instead: nnx-compat run -m {script.removesuffix('.py')}, for a module",
@@ -468,11 +469,11 @@ def _run(options: argparse.Namespace) -> int:
         )
         return 2
     nc.install(fast=options.fast)
-    sys.argv[:] = [script, *options.arguments]
-    if options.module:
-        sys.path.insert(0, os.getcwd())
-        runpy.run_module(script, run_name="__main__", alter_sys=True)
-    else:
-        sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
-        runpy.run_path(script, run_name="__main__")
+    run = _running.run_module if options.module else _running.run_script
+    try:
+        run(script, options.arguments)
+    except Exception as error:
+        # also a BrokenPipeError: it is the script's own
+        _running.show(error)
+        return 1
     return 0

@@ -26,6 +26,10 @@ _lock = threading.RLock()
 _ABSENT = object()
 #: What was done, in order, each with what was there before.
 _done: list[Addition] = []
+#: How many blocks of ``installed`` are open, of whichever thread.
+_blocks = 0
+#: Whether ``install`` was called: then it stays when the last block ends.
+_explicit = False
 
 
 def install(*, fast: bool = False) -> None:
@@ -35,7 +39,8 @@ def install(*, fast: bool = False) -> None:
     ``flax.config``, module paths that vanished to ``sys.modules``, and to jax the names
     without which the installed Flax does not import. Never replaces
     what is there, except where the facts say that a call is an error today. Calling it
-    again does nothing more; any thread may.
+    again does nothing more; any thread may. Processes that ``multiprocessing`` starts
+    from here on get it, too.
 
     Args:
         fast: put ``nnx_compat.jit`` in the place of ``nnx.jit``, too: the same meaning
@@ -49,13 +54,22 @@ def install(*, fast: bool = False) -> None:
         2.0
         >>> nc.uninstall()
     """
+    from . import workers
+
+    global _explicit
     with _lock:
-        if not _done:
-            _add(_lacking)
+        _add_lacking()
         if fast and not any(name == "jit" for _, name, _ in _done):
             from .fast import replacements
 
             _add(replacements)
+        workers.tell(fast)
+        _explicit = True
+
+
+def _add_lacking() -> None:
+    if not _done:
+        _add(_lacking)
 
 
 def _lacking() -> Iterator[Addition]:
@@ -74,7 +88,7 @@ def _add(what: Callable[[], Iterable[Addition]]) -> None:
         for owner, name, value in what():
             _set(owner, name, value)
     except BaseException:
-        uninstall()
+        _remove()
         raise
 
 
@@ -89,16 +103,26 @@ def uninstall() -> None:
         >>> nc.installed_names()
         ()
     """
+    global _explicit
     with _lock:
-        while _done:
-            _restore(*_done.pop())
+        _explicit = False
+        _remove()
+
+
+def _remove() -> None:
+    from . import workers
+
+    workers.tell_no_more()
+    while _done:
+        _restore(*_done.pop())
 
 
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
     """``install`` for the length of a ``with`` block.
 
-    Inside another such block, or after ``install``, it changes nothing.
+    Blocks are counted over all threads: the last one to end uninstalls, unless
+    ``install`` was called, before or inside.
 
     Example:
         >>> import nnx_compat as nc
@@ -106,14 +130,20 @@ def installed() -> Iterator[None]:
         ...     nc.nnx.Param(2.0).get_value()
         2.0
     """
+    from . import workers
+
+    global _blocks
     with _lock:
-        first = not _done
-        install()
+        _add_lacking()
+        workers.tell()
+        _blocks += 1
     try:
         yield
     finally:
-        if first:
-            uninstall()
+        with _lock:
+            _blocks -= 1
+            if not (_blocks or _explicit):
+                _remove()
 
 
 def installed_names() -> tuple[str, ...]:

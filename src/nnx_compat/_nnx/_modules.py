@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import flax.errors
@@ -140,6 +140,10 @@ class NnxModule(ModuleType):
             self.__doc__ = files[0].__doc__
             self.__file__ = getattr(files[0], "__file__", None)
             self.__path__ = getattr(files[0], "__path__", [])
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """By its path: cloudpickle stores the modules that a function mentions."""
+        return at, (self._path,)
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):

@@ -110,7 +110,9 @@ def refuse_lent(operation: str, state: State) -> None:
     for path, leaf in bound.flatten(state).items():
         for value in jax.tree_util.tree_leaves(stored(leaf)):
             if type(value) is Donated:
-                raise _given_up(f"{operation} needs the array at {show(path)}, and that")
+                raise _given_up(
+                    f"{operation} needs the array at {show(path)}, and that"
+                )
 
 
 def is_lent() -> bool:

@@ -239,7 +239,9 @@ class CompiledStep(Generic[P, R]):
             StateStructureError: what was written into the nodes since the last call
                 does not fit; what fits is taken in.
         """
-        program = functools.partial(self._program, **kwargs) if kwargs else self._program
+        program = (
+            functools.partial(self._program, **kwargs) if kwargs else self._program
+        )
         tracing, held = self._tracing, self._held
         with self._lock:
             if getrefcount(self._loan) != self._intact:

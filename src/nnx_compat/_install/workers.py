@@ -1,0 +1,57 @@
+"""Processes that are started anew, which have to install for themselves.
+
+A process of ``multiprocessing`` that is not forked is told how to become like the one
+that started it: the arguments, the path, the main module to run. These data are pickled,
+and loaded before anything else there, so one more thing among them can install.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing.spawn
+from collections.abc import Callable
+from typing import Any
+
+_native: Callable[[str], dict[str, Any]] | None = None
+
+
+#: Whether they are to have ``nnx_compat.jit`` in the place of ``nnx.jit``.
+_fast = False
+
+
+class _Install:
+    """Where it is loaded, it is installed."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        from . import install
+
+        return functools.partial(install, fast=_fast), ()
+
+
+def tell(fast: bool = False) -> None:
+    """Let processes that are started from now on install, too."""
+    global _native, _fast
+    _fast = _fast or fast
+    if _native is None:
+        _native = multiprocessing.spawn.get_preparation_data
+        multiprocessing.spawn.get_preparation_data = _preparation_data
+
+
+def tell_no_more() -> None:
+    """Let them be started as they were."""
+    global _native, _fast
+    _fast = False
+    if multiprocessing.spawn.get_preparation_data is _preparation_data and _native:
+        multiprocessing.spawn.get_preparation_data = _native
+        _native = None
+
+
+def _preparation_data(name: str) -> dict[str, Any]:
+    assert _native is not None
+    data = dict(_native(name))
+    if name == "ignore":
+        # of the fork server, which would run the main module before it could install
+        data.pop("init_main_from_path", None)
+        return data
+    # first, since the main module is run while the rest is made use of
+    return {"nnx_compat": _Install(), **data}

@@ -1,0 +1,108 @@
+"""``nnx-compat run`` is python in all else; and what else is in a process."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import nnx_compat as nc
+from nnx_compat.revisions import nnx
+
+SOURCE = Path(nc.__file__).parent.parent
+FLAX = nnx.__name__.rpartition(".")[0]
+RUN = [sys.executable, "-W", "ignore", "-m", "nnx_compat", "run"]
+PYTHON = [sys.executable, "-W", "ignore"]
+
+SCRIPT = """
+'''About it.'''
+import sys
+def shown():
+    place = globals().get("__file__")
+    return place, __name__, __spec__, __package__, __doc__, sys.argv, sys.path[0]
+print(shown(), type(__builtins__), sys.modules["__main__"].__dict__ is globals())
+"""
+
+
+def ran(command, folder, **more):
+    env = {**os.environ, "PYTHONPATH": str(SOURCE), **more.pop("env", {})}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, **more)
+
+
+@pytest.mark.parametrize("how", ["script.py", "-"])
+def test_a_script_sees_what_it_sees_in_python_and_ends_so(tmp_path, how):
+    text = SCRIPT + "raise BrokenPipeError('a socket')\n"
+    (tmp_path / "script.py").write_text(text)
+    given = {"input": text} if how == "-" else {}
+    ours, pythons = (
+        ran([*command, how, "a", "-m"], tmp_path, **given) for command in (RUN, PYTHON)
+    )
+    assert ours.stdout == pythons.stdout != ""
+    assert ours.stderr == pythons.stderr != ""
+    assert ours.returncode == pythons.returncode == 1
+
+
+def test_no_folder_is_put_first_where_python_was_told_so(tmp_path):
+    (tmp_path / "script.py").write_text("import sys; print(sys.path); sys.exit(3)")
+    safe = {"PYTHONSAFEPATH": "1"}
+    ours, pythons = (
+        ran([*how, "script.py"], tmp_path, env=safe) for how in (RUN, PYTHON)
+    )
+    assert ours.stdout == pythons.stdout
+    assert ours.returncode == pythons.returncode == 3
+
+
+def test_processes_that_are_spawned_have_it_too(tmp_path):
+    (tmp_path / "script.py").write_text(
+        f"import multiprocessing, pickle\nfrom {FLAX} import nnx\n"
+        "List = nnx.List\n"  # at the top, where a spawned process runs it as well
+        "def seen(_):\n    return nnx.Param(2.0).get_value(), List is nnx.List\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        print(pool.map(seen, [0]))\n"
+    )
+    process = ran([*RUN, "script.py"], tmp_path)
+    assert process.stdout == "[(2.0, True)]\n", process.stderr
+
+
+def test_modules_of_nnx_are_pickled_and_copied_by_their_path():
+    for module in (nc.nnx.graph, nc.nnx.graphlib, nc.nnx.transforms.iteration):
+        assert copy.deepcopy(module) is module
+        assert pickle.loads(pickle.dumps(module)) is module
+
+
+def test_blocks_are_counted_over_threads():
+    inside, go = threading.Event(), threading.Event()
+
+    def first():
+        with nc.installed():
+            inside.set()
+            go.wait()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait()
+    with nc.installed():
+        names = nc.installed_names()
+        go.set()
+        thread.join()
+        assert nc.installed_names() == names
+    assert nc.installed_names() == ()
+
+
+def test_what_was_installed_in_a_block_by_name_stays():
+    with nc.installed():
+        nc.install()
+    names = nc.installed_names()
+    nc.uninstall()
+    with nc.installed():
+        assert nc.installed_names() == names
+        nc.uninstall()
+        assert nc.installed_names() == ()
+    assert nc.installed_names() == ()
