@@ -1,4 +1,4 @@
-"""``nnx-compat run``: a script or a module as ``python`` runs it, after ``install()``."""
+"""``nnx-compat run``: a script or a module as ``python`` runs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 
 def run_script(script: str, arguments: Sequence[str]) -> None:
-    """As ``python script arguments``: a file, a folder or archive, or ``-`` for stdin."""
+    """As ``python script arguments``: a file, folder or archive, ``-`` for stdin."""
     put_first = _first_place()
     sys.argv[:] = [script, *arguments]
     if script == "-":
@@ -28,7 +28,11 @@ def run_script(script: str, arguments: Sequence[str]) -> None:
         loader = importlib.machinery.SourceFileLoader("__main__", path)
         with open(path, "rb") as file:
             source = file.read()
-        more = {"__file__": path, "__cached__": None, "__loader__": loader}
+        more: dict[str, object] = {
+            "__file__": path,
+            "__cached__": None,
+            "__loader__": loader,
+        }
         _execute(source, path, more)
     else:
         # which puts it first on the path, absolute as Python does

@@ -137,7 +137,7 @@ class StepStructureError(NnxCompatError, ValueError, code="NC040"):
 
 
 class DonatedError(NnxCompatError, RuntimeError, code="NC041"):
-    """A value was read whose memory a compiled step has used up."""
+    """A value was used, or a model copied or written, that a compiled step has."""
 
 
 class CheckpointFormError(NnxCompatError, ValueError, code="NC050"):

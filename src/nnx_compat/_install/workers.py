@@ -1,8 +1,8 @@
 """Processes that are started anew, which have to install for themselves.
 
 A process of ``multiprocessing`` that is not forked is told how to become like the one
-that started it: the arguments, the path, the main module to run. These data are pickled,
-and loaded before anything else there, so one more thing among them can install.
+that started it: the arguments, the path, the main module to run. These data are
+pickled, and loaded before anything else, so one more thing among them can install.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def tell_no_more() -> None:
     global _native, _fast
     _fast = False
     if multiprocessing.spawn.get_preparation_data is _preparation_data and _native:
-        multiprocessing.spawn.get_preparation_data = _native
+        multiprocessing.spawn.get_preparation_data = _native  # type: ignore[assignment]
         _native = None
 
 

@@ -4,6 +4,9 @@
 step itself on most models. Here the walk is done once, when the step is made; inside
 the program, while it is traced, the nodes are built from the leaves, the function
 changes them as it likes, and the leaves are taken out again.
+
+Between two calls the nodes hold markers (or, without donation, what they held), so that
+it costs next to nothing to see that nobody has written into them.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from ._concrete import (
     like_before,
     placed,
 )
-from ._leaves import Leaves, Tracer
+from ._leaves import Leaves
 from ._tracing import Tracing, traced
 
 P = ParamSpec("P")
@@ -129,8 +132,10 @@ def compile_step(
 
     ``fn`` is written as for ``nnx.jit``: it takes the nodes and then the arguments of a
     call, and may change the nodes (parameters, optimizer, batch statistics, dropout
-    counters, metrics). The nodes are taken apart once, now; later changes to them are
-    not seen by the step, and its own show in them after ``sync()``.
+    counters, metrics). The nodes are taken apart once, now, and the changes of the step
+    show in them after ``sync()``. Values that are written into them between two calls,
+    such as a checkpoint's after ``sync()``, are taken in by the next one; changes of
+    their structure and of static attributes are not.
 
     Args:
         fn: ``fn(*nodes, *args)``; what it returns, the step returns.
@@ -158,6 +163,7 @@ def compile_step(
             state is the one before the call. It is a ``ValueError``.
         ArgumentTypeError: the nodes hold abstract or traced values, or an option cannot
             be given. It is a ``TypeError``.
+        DonatedError: another step, not synced, has Variables of these nodes.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -265,7 +271,8 @@ class CompiledStep(Generic[P, R]):
             held[0] = (leaves,)
             if self._lent:
                 self._lend()
-        return made[1] if len(made) == 2 else tracing.result(made[1], made[2])
+        result: R = made[1] if len(made) == 2 else tracing.result(made[1], made[2])
+        return result
 
     @property
     def traces(self) -> int:
@@ -339,7 +346,7 @@ class CompiledStep(Generic[P, R]):
     # -- the nodes between two calls ------------------------------------------------
 
     def _open(self) -> None:
-        """Before a call: the nodes are this step's, and what was written is taken in."""
+        """Before a call: take the nodes, and take in what was written into them."""
         if self._intact == _IN_HAND:
             self._claim.take()
             if self._cells.same():

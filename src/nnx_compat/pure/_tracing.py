@@ -68,13 +68,13 @@ class Tracing:
         return self._results[number].unflatten(leaves)
 
 
-def _is_plain(result: object) -> bool:
+def _is_plain(result: Any) -> bool:
     """Whether jax builds such a pytree without running any Python."""
     if type(result) is dict:
         return all(map(_is_plain, result.values()))
     if type(result) in (tuple, list):
         return all(map(_is_plain, result))
-    return result is None or jax.tree_util.all_leaves([result])
+    return result is None or bool(jax.tree_util.all_leaves([result]))
 
 
 def traced(
