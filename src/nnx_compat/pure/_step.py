@@ -354,7 +354,7 @@ class CompiledStep(Generic[P, R]):
         self._settle()
 
     def _settle(self) -> None:
-        """Let the nodes hold what the step does: what was written into them is newer."""
+        """Let the nodes hold what the step does; what was written there is newer."""
         self._cells.check_structure()
         with self._tracing.interrupts:
             written = self._cells.written(self._borrower)
