@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 
 from ..errors import DonatedError
 from ..functional import show
 from ._cells import Cells
 
-_lock = threading.Lock()
 _claims: weakref.WeakSet[Claim] = weakref.WeakSet()
 
 
@@ -39,11 +37,10 @@ class Claim:
         """Claim the Variables, unless they are claimed by this step already."""
         if self._holds:
             return
-        with _lock:
-            for other in _claims:
-                self._check_apart(other)
-            _claims.add(self)
-            self._holds = True
+        for other in tuple(_claims):
+            self._check_apart(other)
+        _claims.add(self)
+        self._holds = True
 
     def release(self) -> None:
         """Let another step have the Variables."""
