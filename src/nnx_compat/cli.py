@@ -458,7 +458,7 @@ def _run(options: argparse.Namespace) -> int:
 
     import nnx_compat as nc
 
-    from . import _running
+    from . import _running, explain
 
     script = options.target
     if not options.module and script != "-" and not os.path.exists(script):
@@ -474,6 +474,7 @@ def _run(options: argparse.Namespace) -> int:
         run(script, options.arguments)
     except Exception as error:
         # also a BrokenPipeError: it is the script's own
+        explain.annotate(error, nc.flax_version)
         _running.show(error)
         return 1
     return 0

@@ -35,8 +35,6 @@ class Revision(newer.Revision):
     name = "methods_unwrapped"
     storage = "value"
 
-    storage = "value"
-
     @staticmethod
     def matches(nnx: ModuleType) -> bool:
         """No function ``split``, and Variables with ``get_value``."""

@@ -26,8 +26,6 @@ class Revision(newer.Revision):
     name = "shared_variables"
     storage = "raw_value"
 
-    storage = "raw_value"
-
     @staticmethod
     def matches(nnx: ModuleType) -> bool:
         """A split without ``get_value`` whose ``VariableState`` is just an alias."""
