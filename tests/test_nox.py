@@ -22,9 +22,10 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "downstream"
 # -- pairs --------------------------------------------------------------------------
 
 
-def test_every_pair_is_one_of_the_matrix():
-    pairs = nc_nox.pairs(jax="each")
-    assert {p.id for p in pairs} == {p.id for p in matrix.pairs()}
+def test_every_pair_works_natively_and_the_dated_ones_are_of_the_matrix():
+    for pair in nc_nox.pairs(jax="each"):
+        assert band.measured(pair.flax, pair.jax).works("native"), pair.id
+    assert {p.id for p in nc_nox.pairs()} <= {p.id for p in matrix.pairs()}
 
 
 def test_a_pair_is_flax_jax_python_and_constraints():
