@@ -13,7 +13,7 @@ import pytest
 from packaging.version import Version
 
 import nnx_compat.nox as nc_nox
-from nnx_compat import errors, facts, matrix
+from nnx_compat import band, errors, facts, matrix
 
 SOURCE = Path(nc_nox.__file__).parent.parent
 EXAMPLE = Path(__file__).parent.parent / "examples" / "downstream"
