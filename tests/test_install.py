@@ -367,13 +367,15 @@ def test_a_script_runs_with_it(tmp_path):
 
 def test_fast_puts_our_jit_in_the_place_of_flaxs_until_uninstall():
     before = native.jit
-    with nc.installed():
-        nc.install(fast=True)
+    nc.install(fast=True)
+    try:
         assert f"{native.__name__}.jit" in nc.installed_names()
         step = native.jit(lambda x: x + 1)
         assert int(step(1)) == 2 and step.traces == 1
         assert native.jit(static_argnums=1)(lambda x, n: x * n)(2, 3) == 6
         assert nc.nnx.jit is native.jit
+    finally:
+        nc.uninstall()
     assert native.jit is before
     assert nc.nnx.jit is not native.jit or nc.nnx.jit is before
 

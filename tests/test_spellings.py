@@ -59,7 +59,7 @@ def test_the_operations_are_those_of_the_stable_api():
 
     no_native_form = {
         "audit", "compile_step", "flax_version", "install", "installed",
-        "installed_names", "jax_version", "nnx", "pure_state_update",
+        "installed_names", "jax_version", "jit", "nnx", "pure_state_update",
         "reproducible_init", "revision", "supports", "uninstall",
     }  # fmt: skip
     operations = {s.operation for s in facts.spellings()}

@@ -114,6 +114,8 @@ class Answers:
         self.hooks_are_lists = has("Variable", "get_value_hooks")
         self.axis_hooks_take_the_name_first = inside("axis-hooks-take-the-name-first")
         self.lora_param_is_no_param = inside("lora-param-is-no-param")
+        #: A Variable keeps its value in a slot of its class, not in a ``__dict__``.
+        self.variables_have_slots = does("variable-vars-is-empty")
 
         # -- random streams --
         #: A Rngs is a static attribute that counts, and no part of a state.

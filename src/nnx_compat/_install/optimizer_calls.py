@@ -47,11 +47,10 @@ def _taking_model(native: Callable[..., None]) -> Callable[..., None]:
     """Where an optimizer holds its model: the one that is given is updated."""
 
     def update(self: Optimizer[Any], *args: Any, **kwargs: Any) -> None:
-        if len(args) + ("model" in kwargs) + ("grads" in kwargs) != 2:
+        if not _has_both(args, kwargs):
             native(self, *args, **kwargs)
             return
-        model = kwargs.pop("model") if "model" in kwargs else args[0]
-        grads = kwargs.pop("grads") if "grads" in kwargs else args[-1]
+        model, grads = _both(args, kwargs)
         held = self.model
         if model is held:
             native(self, grads, **kwargs)
@@ -67,17 +66,24 @@ def _taking_model(native: Callable[..., None]) -> Callable[..., None]:
 
 def _taking_grads(native: Callable[..., None]) -> Callable[..., None]:
     def update(self: Optimizer[Any], *args: Any, **kwargs: Any) -> None:
-        if len(args) + ("grads" in kwargs) == 2:
-            native(self, *args, *_grads(kwargs), **kwargs)
+        if _has_both(args, kwargs):
+            native(self, *_both(args, kwargs), **kwargs)
             return
-        (grads,) = args or _grads(kwargs)
+        grads = kwargs.pop("grads") if "grads" in kwargs else args[0]
         native(self, model_of(self), grads, **kwargs)
 
     return update
 
 
-def _grads(kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    return (kwargs.pop("grads"),) if "grads" in kwargs else ()
+def _has_both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call of ``update`` names the model and the gradients."""
+    return len(args) + ("model" in kwargs) + ("grads" in kwargs) == 2
+
+
+def _both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The model and the gradients, taken out of the keywords: natively by position."""
+    model = kwargs.pop("model") if "model" in kwargs else args[0]
+    return model, kwargs.pop("grads") if "grads" in kwargs else args[-1]
 
 
 def attribute_getter(native: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,6 @@ import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._release import here
@@ -239,7 +238,7 @@ def read(variables: Sequence[Variable[Any]]) -> list[Any]:
 
 
 # the slot itself takes half the time, where there are slots
-_slot = getattr(nnx.Variable, bound.storage, None)
+_slot: Any = vars(nnx.Variable)[bound.storage] if here.variables_have_slots else None
 
 
 def write(variables: Sequence[Variable[Any]], values: Sequence[Any]) -> None:
@@ -255,7 +254,7 @@ def write_each(variables: Iterable[Variable[Any]], values: Iterable[Any]) -> Non
     No bytecode runs between the first and the last, so there is no place for a
     KeyboardInterrupt.
     """
-    if isinstance(_slot, MemberDescriptorType):
+    if _slot is not None:
         deque(map(_slot.__set__, variables, values), maxlen=0)
     else:
         names = repeat(bound.storage)

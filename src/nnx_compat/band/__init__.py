@@ -4,10 +4,9 @@
 which other packages, and what the probes said natively, through the drop-in line
 (``from nnx_compat import nnx``) and after ``install()``.
 
-    >>> from nnx_compat import band
-    >>> band.measured("0.8.0", "0.4.24").works("native")
-    True
-    >>> "import" in band.measured("0.8.0", "0.4.31").failing("native")
+    >>> from nnx_compat import band, facts
+    >>> newest = facts.releases()[-1]
+    >>> band.measured(newest.version, newest.jax_dated).works("native")
     True
 """
 
@@ -61,9 +60,10 @@ class Measured(NamedTuple):
         """The error of each probe that fails in a way; None if it was not measured.
 
         Example:
-            >>> from nnx_compat import band
-            >>> sorted(band.measured("0.10.2", "0.8.3").failing("native"))
-            ['jit']
+            >>> from nnx_compat import band, facts
+            >>> newest = facts.releases()[-1]
+            >>> band.measured(newest.version, newest.jax_dated).failing("native")
+            {}
         """
         if way not in self.results:
             return None
@@ -122,9 +122,11 @@ def around(flax: str, jax: str, *ways: str) -> tuple[str, str] | None:
         them.
 
     Example:
-        >>> from nnx_compat import band
-        >>> band.around("0.8.0", "0.4.24", "native")
-        ('0.4.20', '0.4.30')
+        >>> from nnx_compat import band, facts
+        >>> newest = facts.releases()[-1]
+        >>> ends = band.around(newest.version, newest.jax_dated, "native")
+        >>> ends == (newest.jax_oldest, newest.jax_newest)
+        True
     """
     from packaging.version import Version
 

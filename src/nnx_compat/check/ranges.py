@@ -89,12 +89,12 @@ def of_requirements(lines: Iterable[str]) -> Range | None:
 
 
 def of_poetry(version: str) -> Range | None:
-    """A constraint of Poetry's: ``^0.10``, ``~0.10.2``, ``>=0.8 || 0.12.*``.
+    """A constraint of Poetry's: ``^0.10``, ``~1.2.3``, ``>=0.8 || 1.*``.
 
     Example:
         >>> from nnx_compat.check import ranges
-        >>> ranges.of_poetry("^0.10.2").specifier
-        '<0.11,>=0.10.2'
+        >>> ranges.of_poetry("^0.1.2").specifier
+        '<0.2,>=0.1.2'
         >>> ranges.of_poetry("^0").specifier
         '<1,>=0'
     """
