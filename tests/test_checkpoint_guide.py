@@ -7,17 +7,12 @@ import shlex
 import warnings
 from pathlib import Path
 
-import pytest
-
 from nnx_compat import cli
 
 GUIDE = Path(__file__).parent.parent / "docs" / "checkpoints.md"
 
 
 def test_every_block_of_the_guide_runs(tmp_path, monkeypatch, capsys):
-    pytest.importorskip(
-        "safetensors.numpy", reason="the extra nnx-compat[checkpoint] is not installed"
-    )
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```(\w+)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert {kind for kind, _ in blocks} == {"python", "sh"}

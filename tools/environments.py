@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from nnx_compat.matrix import Pair
 
 ROOT = Path(__file__).parent.parent
-#: What our tests need besides a pair.
-TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100")
+#: What our tests need besides a pair; the last is the extra ``checkpoint``.
+TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "safetensors>=0.5")
 #: Test files that are not about a release: `nox` alone runs them, and no pair does.
 ABOUT_THE_REPOSITORY = (
     "band", "check", "conformance", "corpus", "design", "matrix", "tools", "upgrade",
