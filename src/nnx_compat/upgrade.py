@@ -300,8 +300,8 @@ def of_code(
         found[key].append(entry)
     parts = [Part(key, _OF_CODE[key], tuple(some)) for key, some in found.items()]
     parts += [part for part in whole.parts if part.key in ("moves", "stops")]
-    report.declared = None  # the parts say what is about the new release
-    notes = (*report.unread, *output.verdict(report), *_commands(whole.new, paths))
+    far = (*output.counted(report), output.runs(report))
+    notes = (*report.unread, *far, *_commands(whole.new, paths))
     return Upgrade(whole.old, whole.new, tuple(p for p in parts if p.entries), notes)
 
 

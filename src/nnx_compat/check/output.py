@@ -15,7 +15,7 @@ __all__ = ["FORMATS", "severity", "verdict"]
 
 def verdict(report: Report) -> list[str]:
     """What follows from the findings, in a few lines."""
-    lines = [*_counted(report), _runs(report)]
+    lines = [*counted(report), runs(report)]
     given = report.declared
     if given is None:
         if report.undeclared:
@@ -57,7 +57,7 @@ _SEVERITIES = {
 }  # fmt: skip
 
 
-def _counted(report: Report) -> list[str]:
+def counted(report: Report) -> list[str]:
     """How many findings there are of each severity, when there are several."""
     concerned = list(filter(report.concerns, report.findings))
     counts = Counter(severity(report, finding) for finding in concerned)
@@ -69,7 +69,7 @@ def _counted(report: Report) -> list[str]:
     return [f"{len(concerned)} findings: {', '.join(parts)}."]
 
 
-def _runs(report: Report) -> str:
+def runs(report: Report) -> str:
     runs = report.runs
     if not report.met and not report.findings:
         if report.unread:
