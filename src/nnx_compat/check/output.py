@@ -10,7 +10,7 @@ from typing import Any
 from . import Finding, Report, declared, releases
 from .rules import RULES
 
-__all__ = ["FORMATS", "severity", "verdict"]
+__all__ = ["FORMATS", "counted", "runs", "severity", "verdict"]
 
 
 def verdict(report: Report) -> list[str]:
@@ -70,7 +70,8 @@ def counted(report: Report) -> list[str]:
 
 
 def runs(report: Report) -> str:
-    runs = report.runs
+    """On which releases it runs, as far as it was followed, in a sentence."""
+    mask = report.runs
     if not report.met and not report.findings:
         if report.unread:
             return "Not judged: nothing could be read."
@@ -81,10 +82,10 @@ def runs(report: Report) -> str:
     if report.unread:
         n = len(report.unread)
         followed += f", {n} file{'s' if n > 1 else ''} not read"
-    if runs == releases.ALL:
+    if mask == releases.ALL:
         text = f"Runs on every Flax release that has NNX{followed}."
-    elif runs:
-        text = f"Runs on flax {releases.spelled(runs)}{followed}."
+    elif mask:
+        text = f"Runs on flax {releases.spelled(mask)}{followed}."
     else:
         text = f"No flax release runs this code{followed}."
     if report.likely:
