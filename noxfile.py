@@ -4,7 +4,7 @@
     nox -s matrix                           every pair of the matrix, recorded
     nox -s "matrix(flax-0.10.7__jax-0.7.0)" one pair
     nox -t edges                            first and last release of every revision
-    nox -t dated -- --suite smoke           pure_state_update on all releases
+    nox -t between -- --suite smoke         pure_state_update on all the others
     nox -s band [-- --flax 0.12.12]         each release beside each jax; resumable
     nox -s facts [-- --write]               survey all releases, compare names.json
     nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
@@ -95,7 +95,8 @@ def _parameters() -> list[Any]:
     found = []
     for pair in matrix.pairs():
         dated = pair == matrix.dated(pair.flax)
-        tags = ["dated"] * dated + ["edges"] * (dated and pair.flax in edges)
+        where = "edges" if pair.flax in edges else "between"
+        tags = ["dated", where] * dated
         found.append(nox.param(pair, id=pair.id, tags=tags))
     return found
 

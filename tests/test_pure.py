@@ -473,3 +473,28 @@ def test_wrong_operands_are_refused_before_anything_is_computed():
         ValueError, match=r"m/w: float32\[3\] in new, bfloat16\[3\] in old"
     ):
         pure.cond_replace(True, {"m": model}, {"m": pure.cast(model, "bfloat16")})
+
+
+def test_the_programs_that_are_kept_are_bounded_and_can_be_dropped(monkeypatch):
+    import gc
+
+    from nnx_compat.pure import _programs, _state_update
+
+    def executables():
+        gc.collect()
+        return len(jax.devices()[0].client.live_executables())
+
+    shapes = [jnp.ones((1, size)) for size in range(1, 8)]
+    nc.pure.clear_cache()
+    monkeypatch.setattr(_programs, "LIMIT", 5)
+    before, sizes = executables(), []
+    for x in shapes:
+        nc.pure_state_update(0, x, 1, 1.0)
+        sizes.append(_state_update._program._cache_size())
+    assert max(sizes) == 5
+    assert sizes[5] == 0
+    assert executables() - before <= 5
+    nc.pure_state_update(0, shapes[0], 1, 1.0)
+    nc.pure.clear_cache()
+    assert _state_update._program._cache_size() == 0
+    assert executables() <= before

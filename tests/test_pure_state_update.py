@@ -247,28 +247,3 @@ def test_the_error_text_in_full():
         "seed is not a whole number: found 2.5. [NC031]\n"
         "  instead: pass an int, or a float such as 2.0"
     )
-
-
-def test_the_programs_that_are_kept_are_bounded_and_can_be_dropped(monkeypatch):
-    import gc
-
-    from nnx_compat.pure import _programs, _state_update
-
-    def executables():
-        gc.collect()
-        return len(jax.devices()[0].client.live_executables())
-
-    shapes = [jnp.ones((1, size)) for size in range(1, 13)]
-    nc.pure.clear_cache()
-    monkeypatch.setattr(_programs, "LIMIT", 5)
-    before, sizes = executables(), []
-    for x in shapes:
-        nc.pure_state_update(0, x, 1, 1.0)
-        sizes.append(_state_update._program._cache_size())
-    assert max(sizes) == 5
-    assert sizes[5] == 0
-    assert executables() - before <= 5
-    nc.pure_state_update(0, shapes[0], 1, 1.0)
-    nc.pure.clear_cache()
-    assert _state_update._program._cache_size() == 0
-    assert executables() <= before
