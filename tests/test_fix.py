@@ -6,7 +6,6 @@ import ast
 import json
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -464,20 +463,6 @@ def test_what_is_no_end_of_a_line_to_python_moves_nothing(odd):
 def test_lines_may_end_in_every_way_that_python_knows(end):
     script = end.join(["from flax import nnx", "w = nnx.Param(1)", "w.value", ""])
     assert fixed(script).text.endswith(f"nnx.Param(1){end}nc.get_value(w){end}")
-
-
-def test_the_time_grows_with_the_length_and_no_faster():
-    def seconds(guards):
-        script = HEAD + "".join(
-            f'if hasattr(nnx, "List"):\n    a{i} = [1]\nelse:\n    a{i} = 2\n'
-            for i in range(guards)
-        )
-        begun = time.process_time()
-        assert fixed(script, ">=0.12").changes["GUARD"] == guards
-        return time.process_time() - begun
-
-    seconds(20)
-    assert seconds(200) < 30 * max(seconds(20), 0.005)
 
 
 JITTED = """\

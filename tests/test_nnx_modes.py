@@ -9,6 +9,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, nnx
+from nnx_compat._nnx import is_ours
 
 X = jnp.arange(6.0).reshape(3, 2)
 
@@ -144,6 +145,14 @@ class Model(nnx.Module):
         x = self.features(x)
         self.sow(Seen, "last", x)
         return 2 * x
+
+
+@pytest.mark.skipif(not is_ours("capture"), reason="Flax's own there")
+def test_capture_works_after_flax_left_its_own_methods_in_a_class(rngs, monkeypatch):
+    monkeypatch.setattr(nnx.Linear, "sow", nnx.Module.sow)
+    model = Model(rngs)
+    _, state = nnx.capture(model, nnx.Intermediate, method_outputs=nnx.Intermediate)(X)
+    assert "__call__" in nnx.to_pure_dict(state)["a"]
 
 
 def test_capture_hands_out_what_is_sown_and_leaves_nothing_behind(rngs):

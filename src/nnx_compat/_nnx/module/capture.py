@@ -105,6 +105,9 @@ def _sowing(kind: type[Module], variable_type: type[Variable[Any]]) -> type[Modu
             name: _sown_result(name, method, variable_type)
             for name, method in vars(kind).items()
             if callable(method) and (name == "__call__" or not name.startswith("_"))
+            # Flax's tabulate of these releases leaves methods of Module, sow among
+            # them, in the classes that it looked at
+            if method is not getattr(nnx.Module, name, None)
         }
         metaclass: Any = type(kind)
         subclass: type[Module] = metaclass(kind.__name__, (kind,), methods)
