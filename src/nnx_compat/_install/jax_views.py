@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -71,7 +72,10 @@ def view(module: ModuleType, arguments: Mapping[str, str]) -> View:
         if rest:
             inner.setdefault(name, {})[rest] = argument
         else:
-            replaced[name] = leaving_out(argument, getattr(module, name))
+            with warnings.catch_warnings():
+                # a function that jax is to drop warns whoever looks it up
+                warnings.simplefilter("ignore", DeprecationWarning)
+                replaced[name] = leaving_out(argument, getattr(module, name))
     for name, of_inner in inner.items():
         child = importlib.import_module(f"{module.__name__}.{name}")
         replaced[name] = view(child, of_inner)
