@@ -104,7 +104,8 @@ def above(info: ClassInfo) -> Instance:
     """What ``super()`` gives in the methods of a class."""
     if info.above is None:
         info.above = ClassInfo("super", info.bases)
-    return Instance(info.above)
+    ours = any(isinstance(base, Dotted) and base.compat for base in info.bases)
+    return Instance(info.above, compat=ours)
 
 
 def method(value: Instance, name: str) -> str:
