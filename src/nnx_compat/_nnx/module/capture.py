@@ -94,6 +94,11 @@ def sowing_methods(
     return changed
 
 
+#: What each Module has from Flax.
+_OF_EVERY_MODULE = [
+    value for base in nnx.Module.__mro__ for value in vars(base).values()
+]
+
 #: One class for each, so that a compiled function is found again.
 _SOWING: dict[tuple[type[Module], type[Variable[Any]]], type[Module]] = {}
 
@@ -107,7 +112,7 @@ def _sowing(kind: type[Module], variable_type: type[Variable[Any]]) -> type[Modu
             if callable(method) and (name == "__call__" or not name.startswith("_"))
             # Flax's tabulate of these releases leaves methods of Module, sow among
             # them, in the classes that it looked at
-            if method is not getattr(nnx.Module, name, None)
+            if not any(method is own for own in _OF_EVERY_MODULE)
         }
         metaclass: Any = type(kind)
         subclass: type[Module] = metaclass(kind.__name__, (kind,), methods)
