@@ -111,6 +111,9 @@ def test_an_error_is_recorded_without_what_differs_from_run_to_run():
         f"{sys.prefix}/x: <A at 0x7fe0> in /tmp/corpus-1/y 123456", {}
     )
     assert found == "/x: <A at 0x> in /tmp N"
+    assert outcomes.said(f"at {outcomes.__file__}:9", {}) == (
+        "at /tools/corpus/outcomes.py:9"
+    )
 
 
 def test_an_error_ends_in_the_package_when_the_standard_library_raised_it():

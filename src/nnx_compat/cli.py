@@ -458,7 +458,7 @@ def _run(options: argparse.Namespace) -> int:
 
     import nnx_compat as nc
 
-    from . import _running, explain
+    from . import _running
 
     script = options.target
     if not options.module and script != "-" and not os.path.exists(script):
@@ -473,6 +473,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         run(script, options.arguments)
     except Exception as error:
+        from . import explain
+
         # also a BrokenPipeError: it is the script's own
         explain.annotate(error, nc.flax_version)
         _running.show(error)

@@ -14,6 +14,8 @@ _FRAMES = 6
 
 
 _PYTHON = str(Path(traceback.__file__).parent)
+#: Where this repository is, whose own file a function of the harness is named after.
+_HERE = str(Path(__file__).parents[2])
 
 
 class OutOfTime(BaseException):
@@ -67,7 +69,8 @@ def said(text: str, roots: Mapping[str, str]) -> str:
         '<A object at 0x>'
     """
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    for root in [*roots, sys.prefix]:
+    # the longest first: an environment may be inside of the repository
+    for root in sorted([*roots, _HERE, sys.prefix], key=len, reverse=True):
         line = line.replace(root, "")
     line = re.sub(r"0x[0-9a-f]+", "0x", line)
     line = re.sub(r"\d{5,}", "N", line)
