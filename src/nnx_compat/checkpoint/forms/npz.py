@@ -20,7 +20,7 @@ from .._table import Contents, Entry, Index, Item
 from . import without_steps
 
 if TYPE_CHECKING:
-    from .._table import Array, Reader
+    from .._table import Array
 
 
 def recognises(place: Path, head: bytes) -> bool:
@@ -42,20 +42,19 @@ def contents(place: Path, step: int | None) -> Contents:
 
 
 def _entry(place: Path, archive: zipfile.ZipFile, name: str, separator: str) -> Entry:
-    with archive.open(f"{name}.npy") as member:
+    member = f"{name}.npy"
+    with archive.open(member) as file:
         try:
-            version = np.lib.format.read_magic(member)
+            version = np.lib.format.read_magic(file)
             header = (
-                np.lib.format.read_array_header_1_0(member)
+                np.lib.format.read_array_header_1_0(file)
                 if version == (1, 0)
-                else np.lib.format.read_array_header_2_0(member)
+                else np.lib.format.read_array_header_2_0(file)
             )
         except ValueError as error:
-            raise CheckpointFormError(
-                f"{place}: the array {name} is damaged: {error}",
-                instead="a copy of the file that is whole",
-            ) from None
-    shape, _, dtype = header
+            raise _damaged(place, name, str(error)) from None
+        start = file.tell()
+    shape, fortran_order, dtype = header
     if dtype.hasobject:
         raise CheckpointFormError(
             f"{place}: {name} is an array of objects, and reading it would run code",
@@ -64,15 +63,25 @@ def _entry(place: Path, archive: zipfile.ZipFile, name: str, separator: str) -> 
     if dtype == np.dtype("V2"):
         dtype = named("bfloat16")
     path = tuple(name.split(separator))
-    load = _reader(place, name, dtype)
+
+    def load(index: Index) -> Array:
+        # Arrays are read in threads, and numpy's reader would parse the header again:
+        # in CPython 3.11 two threads in ast.literal_eval at once get a SystemError,
+        # "AST constructor recursion depth mismatch" (gh-106905).
+        whole = np.empty(shape, dtype, order="F" if fortran_order else "C")
+        raw = whole.reshape(-1, order="A").view(np.uint8)
+        with zipfile.ZipFile(place) as archive, archive.open(member) as file:
+            file.read(start)
+            if file.readinto(raw) < raw.size:
+                raise _damaged(place, name, "it ends too early")
+        read: Array = np.array(whole[index], order="C")
+        return read
+
     return Entry(path, shape=shape, dtype=dtype, source=name, load=load)
 
 
-def _reader(place: Path, name: str, dtype: np.dtype[Any]) -> Reader:
-    def load(index: Index) -> Array:
-        with np.load(place, allow_pickle=False) as archive:
-            whole = archive[name]
-        read: Array = np.array(whole.view(dtype)[index], order="C")
-        return read
-
-    return load
+def _damaged(place: Path, name: str, why: str) -> CheckpointFormError:
+    return CheckpointFormError(
+        f"{place}: the array {name} is damaged: {why}",
+        instead="a copy of the file that is whole",
+    )
