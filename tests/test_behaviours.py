@@ -752,6 +752,31 @@ def probe_jit_result_can_be_lowered():
     return hasattr(nnx.jit(lambda x: x), "lower")
 
 
+def saved_paths_of_an_optimizer():
+    """As orbax names what it writes of an Optimizer's state; none where there is none."""
+    import optax
+
+    if not hasattr(nnx, "Optimizer"):
+        return []
+    try:
+        optimizer = nnx.Optimizer(linear(), optax.adam(0.1), wrt=nnx.Param)
+    except TypeError:
+        optimizer = nnx.Optimizer(linear(), optax.adam(0.1))
+    leaves = jax.tree_util.tree_flatten_with_path(nnx.state(optimizer))[0]
+    return [jax.tree_util.keystr(path) for path, _ in leaves]
+
+
+@probe
+def probe_optimizer_state_holds_the_model():
+    return any("model" in path for path in saved_paths_of_an_optimizer())
+
+
+@probe
+def probe_optimizer_state_keeps_raw_arrays():
+    counts = [p for p in saved_paths_of_an_optimizer() if "count" in p]
+    return any(not path.endswith("value") for path in counts)
+
+
 @probe
 def probe_optimizer_refuses_masked_states():
     if not facts.name("nnx.Optimizer").on(nc.flax_version, "wrt"):

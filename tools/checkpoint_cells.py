@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import checkpoint_model as native  # type: ignore[import-not-found]
 
 import nnx_compat as nc
+from nnx_compat.checkpoint._layout import layout
 
 Table = dict[str, Any]
 #: How far one step of Adam may be from the writer's own, in units in the last place.
@@ -164,7 +165,11 @@ def _native(folder: Path) -> dict[str, Any]:
     items = {"model": model, "ema": ema}
     if (folder / "truth_native_opt.npz").exists():
         items["opt"] = optimizer
-    return _judged(folder, "native", items)
+    found = _judged(folder, "native", items)
+    named = layout(nc.checkpoint.read(folder / "native")).releases
+    if folder.name not in named:
+        found["problems"].append(f"its layout was taken for that of {named}")
+    return found
 
 
 def _canonical(folder: Path) -> dict[str, Any]:

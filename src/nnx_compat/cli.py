@@ -64,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
         help="call a function of yours and look at the model that it returns",
     )  # fmt: skip
     doctor.add_argument(
+        "--checkpoint", metavar="PATH", action="append", default=[],
+        help="say whether the installed Flax restores this file or folder by itself",
+    )  # fmt: skip
+    doctor.add_argument(
         "--probe", action="store_true",
         help="run the probes on what is installed, which takes a few minutes",
     )  # fmt: skip
@@ -227,14 +231,21 @@ def _run_demo(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     from . import doctor
+    from .errors import NnxCompatError
 
+    probe = None
+    waited: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     if options.probe:
         from .probing import probed, waiting
 
-        with waiting(options.cap):
-            report = doctor.examine(functools.partial(probed, cap=options.cap))
-    else:
-        report = doctor.examine()
+        probe = functools.partial(probed, cap=options.cap)
+        waited = waiting(options.cap)
+    try:
+        with waited:
+            report = doctor.examine(probe, options.checkpoint)
+    except NnxCompatError as error:
+        print(f"nnx-compat doctor: {error}", file=sys.stderr)
+        return 2
     # where nothing could be bound there is no model to look at, only the cause to tell
     if options.audit and report.revision:
         return _audit(options, doctor.as_json(report))
@@ -242,7 +253,8 @@ def _doctor(options: argparse.Namespace) -> int:
         print(json.dumps(doctor.as_json(report), indent=2))
     else:
         _print_report(report)
-    return 1 if report.verdict == "broken" else 0
+    misread = any(one["misread"] for one in report.checkpoints)
+    return 1 if report.verdict == "broken" or misread else 0
 
 
 def _print_report(report: doctor.Report) -> None:

@@ -10,7 +10,7 @@ import functools
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,8 @@ class Report:
         behaviours: ids of the changes of meaning that hold here.
         problems: what is off, each with what to run.
         notes: what is worth knowing and not wrong.
+        checkpoints: those that it was pointed at: path, form, layout, and what the
+            installed Flax would misread.
     """
 
     versions: dict[str, str | None]
@@ -48,6 +50,7 @@ class Report:
     behaviours: list[str] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -66,12 +69,20 @@ class Report:
         self.problems.append({"found": found, "run": run})
 
 
-def examine(probe: Callable[[str], Results] | None = None) -> Report:
+def examine(
+    probe: Callable[[str], Results] | None = None, checkpoints: Sequence[str] = ()
+) -> Report:
     """Look at the installed packages and at what is known of them.
 
     Args:
         probe: what runs the probes on what is installed, given the release of Flax:
             ``probing.probed``. Without it, what the record and the facts say is told.
+        checkpoints: files and folders of any form, to tell whether the installed Flax
+            restores them by itself.
+
+    Raises:
+        CheckpointNotFoundError: there is nothing at a path.
+        CheckpointFormError: what is there is of no known form, or damaged.
     """
     names = ("flax", "jax", "jaxlib", "numpy")
     report = Report({name: _version(name) for name in names})
@@ -82,7 +93,23 @@ def examine(probe: Callable[[str], Results] | None = None) -> Report:
         except Exception as error:  # whatever is installed, it is told of and not shown
             found = f"{type(error).__name__}: {error}".splitlines()[0]
             report.problem(f"what is installed cannot be read: {found}", _REINSTALL)
+    report.checkpoints = [_checkpoint(path, report) for path in checkpoints]
     return report
+
+
+def _checkpoint(path: str, report: Report) -> dict[str, Any]:
+    from .checkpoint import read
+    from .checkpoint._layout import REMEDY, layout, misread
+
+    contents = read(path)
+    rows = misread(contents, report.release) if report.release else []
+    return {
+        "path": path,
+        "form": contents.form,
+        "layout": str(layout(contents)),
+        "misread": [{"behaviour": id, "text": text} for id, text in rows],
+        "run": REMEDY.replace("PATH", repr(path)) if rows else "",
+    }
 
 
 _REINSTALL = "pip install --force-reinstall flax jax"
@@ -230,7 +257,12 @@ def told(report: Report) -> list[str]:
             lines += [f"because    {facts.fault(id).text}" for id in pair.faults]
         for out in pair.ways_out:
             lines += [f"way out    {out.way}: {out.run}", f"           {out.why}"]
-    return lines + [f"note       {note}" for note in report.notes]
+    lines += [f"note       {note}" for note in report.notes]
+    for one in report.checkpoints:
+        lines.append(f"checkpoint {one['path']}: {one['form']}, {one['layout']}")
+        lines += [f"  misread: {row['text']}" for row in one["misread"]]
+        lines += [f"  instead: {one['run']}"] if one["run"] else []
+    return lines
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -251,5 +283,6 @@ def as_json(report: Report) -> dict[str, Any]:
         "behaviours": report.behaviours,
         "problems": report.problems,
         "notes": report.notes,
+        "checkpoints": report.checkpoints,
         "executable": sys.executable,
     }

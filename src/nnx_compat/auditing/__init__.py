@@ -7,8 +7,10 @@ model is changed and none of its code is called.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from .. import facts
 from ..errors import NodeTypeError, kind_of
 from ..functional import check_node, refuse_lent
 from ..revisions import bound, flax_version, nnx
@@ -36,13 +38,16 @@ def audit(model: object, /) -> tuple[Finding, ...]:
 
     Args:
         model: a Module, an Optimizer or another NNX object; a tuple, list or dict of
-            them; or a State.
+            them; a State; or the path of a checkpoint of any form, of which is said
+            what the installed Flax would misread if it restored it by itself.
 
     Returns:
         The findings, what is lost first, then what is wrong, then the notes.
 
     Raises:
         NodeTypeError: it is none of these.
+        CheckpointNotFoundError: there is nothing at the path.
+        CheckpointFormError: what is there is of no known form, or damaged.
         DonatedError: a compiled step has the arrays of the model.
 
     Example:
@@ -54,8 +59,20 @@ def audit(model: object, /) -> tuple[Finding, ...]:
         ...  if finding.severity == "lost"]
         [('chosen', 0)]
     """
+    if isinstance(model, (str, os.PathLike)):
+        return tuple(_of_checkpoint(model))
     found = _of_state(model) if isinstance(model, nnx.State) else _of_node(model)
     return tuple(sorted(found, key=lambda one: SEVERITIES.index(one.severity)))
+
+
+def _of_checkpoint(path: str | os.PathLike[str]) -> list[Finding]:
+    # here, for `import nnx_compat` needs no checkpoint
+    from ..checkpoint import read
+    from ..checkpoint._layout import REMEDY, misread
+
+    remedy = REMEDY.replace("PATH", repr(os.fspath(path)))
+    rows = misread(read(path), facts.nearest(flax_version))
+    return [Finding(id, "wrong", (), text, remedy) for id, text in rows]
 
 
 def _of_state(state: State) -> list[Finding]:

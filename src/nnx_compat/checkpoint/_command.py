@@ -89,6 +89,7 @@ def _inspect(options: argparse.Namespace) -> int:
         return 0
     contents = found.contents
     print(f"{contents.place}\nform     {contents.form}")
+    print(f"layout   {found.layout}")
     if contents.steps:
         print(f"step     {contents.step} of {', '.join(map(str, contents.steps))}")
     if contents.writer:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._canonical import canonical
+from ._layout import Layout, layout
 from ._table import Contents, Entry, text
 from .forms import opened
 
@@ -22,9 +23,11 @@ class Inspection:
 
     Attributes:
         contents: its table, with the names of the newest release.
+        layout: which releases name arrays on disk so, where that was asked.
     """
 
     contents: Contents
+    layout: Layout | None = None
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """Every value with the name of its item."""
@@ -52,6 +55,7 @@ class Inspection:
             "steps": list(found.steps),
             "writer": found.writer,
             "metadata": found.metadata,
+            "releases": list(self.layout.releases) if self.layout else [],
             "left_out": list(found.left_out),
             "arrays": self.arrays,
             "bytes": self.nbytes,
@@ -112,7 +116,8 @@ def inspect(path: str | os.PathLike[str], *, step: int | None = None) -> Inspect
         >>> found.arrays, found.nbytes, found.rows()
         (4, 48, [('layers/0-3/bias', '(3,)', 'float32', '4 x 12 B', '')])
     """
-    return Inspection(canonical(opened(path, step)))
+    found = opened(path, step)
+    return Inspection(canonical(found), layout(found))
 
 
 _NUMBER = re.compile(r"(?<![^/])\d+(?![^/])")

@@ -9,8 +9,9 @@ that is run, and are refused.
 from __future__ import annotations
 
 import zipfile
+from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -69,10 +70,10 @@ def _entry(place: Path, archive: zipfile.ZipFile, name: str, separator: str) -> 
         # in CPython 3.11 two threads in ast.literal_eval at once get a SystemError,
         # "AST constructor recursion depth mismatch" (gh-106905).
         whole = np.empty(shape, dtype, order="F" if fortran_order else "C")
-        raw = whole.reshape(-1, order="A").view(np.uint8)
+        raw = whole.reshape(-1, order="A").view(np.uint8).data
         with zipfile.ZipFile(place) as archive, archive.open(member) as file:
             file.read(start)
-            if file.readinto(raw) < raw.size:
+            if cast(BufferedIOBase, file).readinto(raw) < raw.nbytes:
                 raise _damaged(place, name, "it ends too early")
         read: Array = np.array(whole[index], order="C")
         return read
