@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -114,7 +115,11 @@ def repository(tmp_path):
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("src/package/code.py", {"src"}),
+        ("src/package/code.py", {"src", "library"}),
+        ("src/nnx_compat/checkpoint/_load.py", {"src", "library"}),
+        ("src/nnx_compat/facts/names.json", {"src", "library"}),
+        ("src/nnx_compat/check/code.py", {"src"}),
+        ("src/nnx_compat/upgrade.py", {"src"}),
         ("tests/test_it.py", {"tests"}),
         ("tests/more.toml", {"tests"}),
         ("src/nnx_compat/nnx.pyi", set()),
@@ -126,12 +131,46 @@ def repository(tmp_path):
     ],
 )
 def test_the_digest_is_of_what_matters_to_a_run(repository, name, changes):
-    before = source.digests("src", "tests", root=repository)
-    assert before == source.digests("src", "tests", root=repository)
+    folders = ("src", "tests", source.LIBRARY)
+    before = source.digests(*folders, root=repository)
+    assert before == source.digests(*folders, root=repository)
     repository.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
     repository.joinpath(name).write_text("as it is")
-    after = source.digests("src", "tests", root=repository)
+    after = source.digests(*folders, root=repository)
     assert {folder for folder in before if before[folder] != after[folder]} == changes
+
+
+#: All that a program can reach of the library, and then some of it at work.
+PROGRAM = """
+import os, sys, tempfile
+import jax.numpy as jnp
+import nnx_compat as nc
+from nnx_compat import checkpoint, nnx
+for namespace in (nc, nnx, checkpoint):
+    for name in dir(namespace):
+        getattr(namespace, name, None)
+model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+nc.jit(lambda model, x: model(x))(model, jnp.ones((1, 2)))
+with tempfile.TemporaryDirectory() as folder:
+    file = os.path.join(folder, "model")
+    checkpoint.save(file, model=model)
+    checkpoint.load(file, model=model)
+    checkpoint.inspect(file).as_json()
+nc.install()
+print(*sorted({n.split(".")[1] for n in sys.modules if n.startswith("nnx_compat.")}))
+"""
+
+
+def test_no_program_imports_the_rooms_that_the_library_is_said_not_to_need():
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    found = set(ran.stdout.split())
+    assert {"checkpoint", "_nnx", "_jit", "_install", "revisions"} <= found
+    rooms = {room.removesuffix(".py") for room in source._COMMANDS}
+    assert not found & rooms
+    package = Path(source.__file__).parents[1]
+    assert not [room for room in source._COMMANDS if not (package / room).exists()]
 
 
 def test_a_file_that_moves_changes_the_digest(repository):

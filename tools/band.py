@@ -145,13 +145,13 @@ class Task(NamedTuple):
 def digests(flax: str, way: str) -> dict[str, str]:
     """What a result of a way depends on: the probes, and our source if it is used."""
     found = {"probes": band.digest(flax)}
-    return found if way == "native" else {**found, "src": here()}
+    return found if way == "native" else {**found, source.LIBRARY: here()}
 
 
 @cache
 def here() -> str:
     """The digest of our source when this began."""
-    return source.digest("src")
+    return source.digest(source.LIBRARY)
 
 
 def grouped(tasks: list[Task]) -> list[list[Task]]:

@@ -4,10 +4,11 @@
     python tools/checkpoint_cells.py read FOLDER OUT.json WRITER...
 
 runs in the environment of a pair. ``write`` leaves in FOLDER a composite of Flax's own
-(CheckpointManager of the orbax of that day), the canonical file, and ``truth_*.npz``,
-plain arrays by path, which is all that the judgement compares with: it shares no code
-with the reader. ``read`` loads both, judges every array and stream, and takes one more
-step of Adam.
+(CheckpointManager of the orbax of that day), the canonical file, every other form that
+people save natively (tools/checkpoint_forms.py), and ``truth_*.npz``, plain arrays by
+path, which is all that the judgement compares with: it shares no code with the reader.
+``read`` loads the first two, judges every array and stream, and takes one more step of
+Adam; the others it reads as tables.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 import optax  # type: ignore[import-not-found]
 
 sys.path.insert(0, str(Path(__file__).parent))
+import checkpoint_forms as forms  # type: ignore[import-not-found]
 import checkpoint_model as native  # type: ignore[import-not-found]
 
 import nnx_compat as nc
@@ -45,8 +47,9 @@ def write(folder: Path) -> None:
     items = {"model": native.state(model), "ema": native.halved(params)}
     if optimizer is not None:
         items["opt"] = native.state(optimizer)
-    _truth(folder, "native", items)
+    _truth(folder, "native", {**items, "params": params})
     keys = _composite(folder, items)
+    written = forms.write(folder / "forms", native, {**items, "params": params})
 
     model, optimizer, ema = _canonical_items(0, 0)
     for _ in range(2):
@@ -57,7 +60,7 @@ def write(folder: Path) -> None:
     _truth(folder, "canonical", items)
     optimizer.update(model, _gradients(model, 0.25))
     _truth(folder, "next", {"model": model})
-    about = {"keys": keys, "layout": _layout(native.table(model))}
+    about = {"keys": keys, "layout": _layout(native.table(model)), "forms": written}
     (folder / "about.json").write_text(json.dumps(about))
 
 
@@ -142,6 +145,7 @@ def read(folder: Path, out: Path, writers: list[str]) -> None:
         rows[writer] = {
             "native": _tried(_native, folder / writer),
             "canonical": _tried(_canonical, folder / writer),
+            "forms": _tried(_forms, folder / writer),
         }
     foreign = [name for name in ("orbax", "safetensors") if name in sys.modules]
     out.write_text(json.dumps({"rows": rows, "imported": foreign}))
@@ -183,6 +187,14 @@ def _canonical(folder: Path) -> dict[str, Any]:
     found["step_ulp"] = max(steps)
     if found["step_ulp"] > _ULP:
         found["problems"].append(f"one more step differs by {max(steps)} ulp")
+    return found
+
+
+def _forms(folder: Path) -> dict[str, Any]:
+    written = json.loads((folder / "about.json").read_text())["forms"]
+    found: dict[str, Any] = forms.read(
+        folder / "forms", written, lambda name: _true(folder, "native", name)
+    )
     return found
 
 

@@ -2,7 +2,7 @@
 
     python tools/checkpoints.py [--flax 0.8.0,0.12.12] [--again]
 
-One process per writer writes both forms, one per reader reads them all
+One process per writer writes all forms, one per reader reads them all, two at a time
 (tools/checkpoint_cells.py), each in the environment of a release's dated pair. A reader
 leaves one record with a row per writer in ``matrix/checkpoints``. What is there and of
 this source is not done again: it can be stopped and goes on. ``nox -s checkpoints``
@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from nnx_compat import facts, matrix  # noqa: E402
 from nnx_compat.matrix import source  # noqa: E402
 from tools import environments, records  # noqa: E402
+from tools.band import progress  # noqa: E402
 
 #: Where the writers' files are; nothing of it is committed.
 FILES = ROOT / ".nox" / "checkpoints"
@@ -41,18 +43,29 @@ def main(arguments: list[str]) -> int:
         chosen = arguments[arguments.index("--flax") + 1].split(",")
     again = "--again" in arguments
     _library()
-    for writer in chosen:
+    advance = progress(2 * len(chosen))
+
+    def write(writer: str) -> None:
         folder = FILES / writer
         if again or not _is_current(folder / "written.json"):
             _write(writer, folder)
-    wrong = 0
-    for reader in chosen:
+            advance(f"{writer} has written")
+        else:
+            advance()
+
+    def read(reader: str) -> int:
         record = matrix.CHECKPOINTS / f"{reader}.json"
         if again or not _is_read(record, chosen):
             _read(reader, chosen, record)
-        found = json.loads(record.read_text(encoding="utf-8"))
-        wrong += _said(reader, found)
-    print(f"{wrong} of {2 * len(chosen) ** 2} readings went wrong")
+            advance(f"{reader} has read")
+        else:
+            advance()
+        return _said(reader, json.loads(record.read_text(encoding="utf-8")))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, chosen))
+        wrong = sum(pool.map(read, chosen))
+    print(f"{wrong} of {3 * len(chosen) ** 2} readings went wrong")
     return 1 if wrong else 0
 
 
@@ -67,7 +80,7 @@ def _library() -> None:
 
 def _is_current(file: Path) -> bool:
     return file.exists() and source.is_of(
-        json.loads(file.read_text(encoding="utf-8")), source.digests("src")
+        json.loads(file.read_text(encoding="utf-8")), source.digests(source.LIBRARY)
     )
 
 
@@ -91,7 +104,7 @@ def _run(release: str, *arguments: str) -> None:
 def _write(writer: str, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    digests = source.digests("src")
+    digests = source.digests(source.LIBRARY)
     _run(writer, "write", str(folder))
     about = json.dumps({"source": digests})
     environments.write_atomically(folder / "written.json", about)
@@ -99,7 +112,10 @@ def _write(writer: str, folder: Path) -> None:
 
 def _read(reader: str, writers: list[str], record: Path) -> None:
     record.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, records.measuring(record, "src"):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        records.measuring(record, source.LIBRARY),
+    ):
         out = Path(folder, "out.json")
         _run(reader, "read", str(FILES), str(out), *writers)
         found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))

@@ -381,9 +381,10 @@ def main() -> int:
 
 def _recorded(readers: list[str], at: Path) -> int:
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+    from nnx_compat.matrix import source
     from tools import records
 
-    with records.measuring(RECORD, "src"):
+    with records.measuring(RECORD, source.LIBRARY):
         found = pairs(readers, at)
         rows: dict[str, dict[str, Any]] = {
             reader: {

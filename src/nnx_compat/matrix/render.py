@@ -145,7 +145,9 @@ row, judged array by array against what the writer noted. **native**: a composit
 the orbax of the writer's day saved. **canonical**: `nnx_compat.checkpoint.save`.
 **right**: every array that both sides have is bit-equal, every stream is by rule, and
 nothing was lost or kept without a row in the report. **step**: the largest difference
-after one more step of Adam, in units in the last place.
+after one more step of Adam, in units in the last place. **forms**: what the writers
+saved in the other forms that people use (orbax, msgpack, npz, safetensors, pickle) and
+is read as a table: writers of which every array was bit-equal, and how many files.
 """
 
 
@@ -158,13 +160,17 @@ def _checkpoints_table(beside: Mapping[str, str]) -> str:
             for form in ("native", "canonical")
         ]
         step = max(row["canonical"].get("step_ulp", 0) for row in rows)
+        forms = [row["forms"] for row in rows if "forms" in row]
+        whole = sum(not row["problems"] for row in forms)
+        files = sum(row.get("forms", 0) for row in forms)
         body.append(
             [
                 *(record["reader"], str(len(rows)), *map(str, right), str(step)),
+                f"{whole} ({files} files)" if forms else "not measured",
                 _of(record, beside).removeprefix(", "),
             ]
         )
-    columns = ("read on", "writers", "native right", "canonical right", "step")
+    columns = ("read on", "writers", "native right", "canonical right", "step", "forms")
     return _table((*columns, "measured"), body)
 
 
@@ -215,7 +221,7 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
 
 
 #: What a record of the matrix is about.
-_FOLDERS = ("src", "tests")
+_FOLDERS = ("src", "tests", source.LIBRARY)
 
 
 def _counts(records: list[dict[str, Any] | None], beside: Mapping[str, str]) -> str:

@@ -22,6 +22,14 @@ _WRITTEN = (
     "src/nnx_compat/facts/backports.json",
     "src/nnx_compat/nnx.pyi",
 )
+#: Instead of a folder: what a program that imports the library can run of ``src``.
+LIBRARY = "library"
+#: The rooms that no such program imports; a test does, and looks.
+_COMMANDS = frozenset({
+    "__main__.py", "_running.py", "band", "check", "cli.py", "diagnosis.py",
+    "doctor.py", "explain.py", "matrix", "nox.py", "probing.py", "pytest_install.py",
+    "pytest_plugin.py", "upgrade.py",
+})  # fmt: skip
 _KINDS = (".py", ".toml", ".json", ".cfg", ".ipynb", ".md", ".txt")
 
 
@@ -36,7 +44,8 @@ def digest(folder: str, root: Path = ROOT) -> str:
     changes it. The README and the rendered pages are in neither of the two folders.
 
     Args:
-        folder: ``"src"`` or ``"tests"``.
+        folder: ``"src"``, ``"tests"`` or ``LIBRARY``: what is measured through the
+            library alone is of the same source when a command or the checker changes.
         root: the repository; the one that this package is in.
 
     Returns:
@@ -58,6 +67,11 @@ def digest(folder: str, root: Path = ROOT) -> str:
 
 
 def _files(folder: str, root: Path) -> Iterator[tuple[str, Path]]:
+    if folder == LIBRARY:
+        for name, file in _files("src", root):
+            if not _COMMANDS.intersection(name.split("/")[2:3]):
+                yield name, file
+        return
     for file in (root / folder).rglob("*"):
         name = file.relative_to(root).as_posix()
         hidden = any(part.startswith(".") for part in name.split("/"))
