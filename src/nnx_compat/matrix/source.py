@@ -24,12 +24,16 @@ _WRITTEN = (
 )
 #: Instead of a folder: what a program that imports the library can run of ``src``.
 LIBRARY = "library"
-#: The rooms that no such program imports; a test does, and looks.
-_COMMANDS = frozenset({
-    "__main__.py", "_running.py", "band", "check", "cli.py", "diagnosis.py",
-    "doctor.py", "explain.py", "matrix", "nox.py", "probing.py", "pytest_install.py",
-    "pytest_plugin.py", "upgrade.py",
-})  # fmt: skip
+#: What no such program imports or opens; a test looks.
+_COMMANDS = tuple(
+    f"src/nnx_compat/{name}"
+    for name in (
+        "__main__.py", "_running.py", "band/", "check/", "cli.py", "diagnosis.py",
+        "doctor.py", "explain.py", "facts/spellings.toml", "facts/symptoms.toml",
+        "facts/uses.json", "matrix/", "nox.py", "probing.py", "pytest_install.py",
+        "pytest_plugin.py", "upgrade.py",
+    )
+)  # fmt: skip
 _KINDS = (".py", ".toml", ".json", ".cfg", ".ipynb", ".md", ".txt")
 
 
@@ -67,15 +71,12 @@ def digest(folder: str, root: Path = ROOT) -> str:
 
 
 def _files(folder: str, root: Path) -> Iterator[tuple[str, Path]]:
-    if folder == LIBRARY:
-        for name, file in _files("src", root):
-            if not _COMMANDS.intersection(name.split("/")[2:3]):
-                yield name, file
-        return
-    for file in (root / folder).rglob("*"):
+    library = folder == LIBRARY
+    left_out = _WRITTEN + _COMMANDS if library else _WRITTEN
+    for file in (root / ("src" if library else folder)).rglob("*"):
         name = file.relative_to(root).as_posix()
         hidden = any(part.startswith(".") for part in name.split("/"))
-        if file.suffix in _KINDS and not hidden and not name.startswith(_WRITTEN):
+        if file.suffix in _KINDS and not hidden and not name.startswith(left_out):
             yield name, file
 
 
