@@ -10,6 +10,7 @@
     nox -s conformance -- --source CHECKOUT --tests-of 0.12.7
     nox -s checkpoints                      written and read on every release
     nox -s pickles                          the same for pickles, read as data
+    nox -s readers                          our file, opened by other tools
     nox -s corpus [-- --package bijx]   published packages, natively and with us
     nox -s downstream [-- -l]               the example library, through its own noxfile
     nox -s release -- 0.13.0                a new Flax: its row, measured and recorded
@@ -266,6 +267,16 @@ def pickles(session: nox.Session) -> None:
     """
     chosen = _option(session, "--readers") or ",".join(last for _, last in _ends())
     command = (sys.executable, "tools/pickled.py", "pairs", "--readers", chosen)
+    session.run(*command, env=environments.source_on_path())
+
+
+@nox.session(venv_backend="none")
+def readers(session: nox.Session) -> None:
+    """The file of checkpoint.save, opened by safetensors, torch and orbax as it stands.
+
+    See tools/checkpoint_readers.py; torch is a large download.
+    """
+    command = (sys.executable, "tools/checkpoint_readers.py", *session.posargs)
     session.run(*command, env=environments.source_on_path())
 
 

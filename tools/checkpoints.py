@@ -98,7 +98,11 @@ def _run(release: str, *arguments: str) -> None:
     env["PYTHONPATH"] += os.pathsep + str(LIBRARY)
     env["JAX_PLATFORMS"] = "cpu"
     command = [str(python), "tools/checkpoint_cells.py", *arguments]
-    subprocess.run(command, check=True, cwd=ROOT, env=env, timeout=_LIMIT_S)
+    ran = subprocess.run(
+        command, cwd=ROOT, env=env, timeout=_LIMIT_S, capture_output=True, text=True
+    )
+    if ran.returncode:  # else all that it has to say is what orbax warns of
+        raise RuntimeError(f"flax {release}, {' '.join(arguments)}: {ran.stderr}")
 
 
 def _write(writer: str, folder: Path) -> None:
