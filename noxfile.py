@@ -261,12 +261,11 @@ def checkpoints(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def pickles(session: nox.Session) -> None:
-    """Pickles written on every release, read on the ends of every revision.
+    """Pickles written on every release, read on every release.
 
-    ``-- --readers 0.8.0,0.12.12`` chooses others. See tools/pickled.py.
+    ``-- --readers 0.8.0,0.12.12`` chooses some. See tools/pickled.py.
     """
-    chosen = _option(session, "--readers") or ",".join(last for _, last in _ends())
-    command = (sys.executable, "tools/pickled.py", "pairs", "--readers", chosen)
+    command = (sys.executable, "tools/pickled.py", "pairs", *session.posargs)
     session.run(*command, env=environments.source_on_path())
 
 

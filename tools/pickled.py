@@ -23,6 +23,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,7 @@ def pairs(readers: list[str], at: Path) -> dict[str, dict[str, dict[str, list[st
     """
     from nnx_compat import facts, matrix
     from tools import environments
+    from tools.band import progress
 
     def python(version: str) -> str:
         pair = matrix.dated(version)
@@ -335,13 +337,22 @@ def pairs(readers: list[str], at: Path) -> dict[str, dict[str, dict[str, list[st
         install = [uv, "pip", "install", "-q", "--target", packages, *PICKLERS]
         subprocess.run(install, check=True, env=environments.certificates())
         versions = [release.version for release in facts.releases()]
-        for version in versions:
-            ran(version, "write", f"{scratch}/{version}", path=packages)
         folders = [f"{scratch}/{version}" for version in versions]
-        return {
-            reader: json.loads(ran(reader, "judge", *folders, path=str(ROOT / "src")))
-            for reader in readers or versions
-        }
+        chosen = readers or versions
+        advance = progress(len(versions) + len(chosen))
+
+        def write(version: str) -> None:
+            ran(version, "write", f"{scratch}/{version}", path=packages)
+            advance(f"{version} has written")
+
+        def judge(reader: str) -> Any:
+            told = ran(reader, "judge", *folders, path=str(ROOT / "src"))
+            advance(f"{reader} has read")
+            return json.loads(told)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(write, versions))
+            return dict(zip(chosen, pool.map(judge, chosen), strict=True))
 
 
 def _afterwards() -> None:
