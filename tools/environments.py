@@ -19,7 +19,8 @@ ROOT = Path(__file__).parent.parent
 TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "safetensors>=0.5")
 #: Test files that are not about a release: `nox` alone runs them, and no pair does.
 ABOUT_THE_REPOSITORY = (
-    "band", "check", "conformance", "corpus", "design", "matrix", "tools", "upgrade",
+    "band", "check", "conformance", "corpus", "design", "matrix", "settings",
+    "standalone", "tools", "upgrade",
 )  # fmt: skip
 
 

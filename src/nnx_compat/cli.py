@@ -6,11 +6,12 @@ import argparse
 import contextlib
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, facts
+from . import __version__, _checking, facts
 from .checkpoint import _command
 
 if TYPE_CHECKING:
@@ -80,46 +81,17 @@ def _parser() -> argparse.ArgumentParser:
     matrix = commands.add_parser("matrix", help="what was measured on every release")
     matrix.add_argument("--flax", metavar="SPEC", default="", help="as '>=0.10,<0.12'")
     matrix.add_argument("--json", action="store_true", help="for a machine to read")
+    matrix.add_argument(
+        "--github", metavar="SPEC",
+        help="the pairs to test on as JSON, for fromJSON in the matrix of a workflow",
+    )  # fmt: skip
+    matrix.add_argument(
+        "--per", choices=("release", "minor", "revision"), default="release",
+        help="with --github: which releases",
+    )  # fmt: skip
     matrix.set_defaults(run=_matrix)
 
-    check = commands.add_parser(
-        "check", help="which Flax releases code runs on, and whether its range holds"
-    )
-    check.add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
-    check.add_argument("--target", metavar="SPEC", default="", help="as '>=0.10,<0.13'")
-    check.add_argument(
-        "--strict", action="store_true", help="let what is only likely count too"
-    )
-    check.add_argument(
-        "--followed", type=float, default=0.0, metavar="SHARE",
-        help="with --strict: how much of the uses of NNX has to be followed, as 0.9",
-    )  # fmt: skip
-    check.add_argument(
-        "--verbose", action="store_true", help="show where a use could not be followed"
-    )
-    check.add_argument(
-        "--format", choices=("text", "json", "github", "sarif"), default="text"
-    )
-    check.add_argument(
-        "--all", action="store_true", help="show findings outside the range as well"
-    )
-    check.set_defaults(run=_check)
-
-    fix = commands.add_parser("fix", help="rewrite code to a form that runs everywhere")
-    fix.add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
-    fix.add_argument(
-        "--to", default="portable", metavar="portable|newest|SPEC",
-        help="with nnx_compat on every release; or natively on the newest, or a range",
-    )  # fmt: skip
-    fix.add_argument("--diff", action="store_true", help="show it, and write nothing")
-    fix.add_argument(
-        "--check", action="store_true", help="write nothing; 1 if there is work to do"
-    )
-    fix.add_argument("--only", default="", metavar="CODES", help="as NC501,GUARD")
-    fix.add_argument(
-        "--unsafe", action="store_true", help="also what may change a meaning"
-    )
-    fix.set_defaults(run=_fix)
+    _checking.add_to(commands)
 
     upgrade = commands.add_parser(
         "upgrade",
@@ -326,6 +298,8 @@ def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
 
 
 def _matrix(options: argparse.Namespace) -> int:
+    if options.github is not None:
+        return _github_matrix(options)
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     from .matrix import render
@@ -355,30 +329,28 @@ def _matrix(options: argparse.Namespace) -> int:
     return 0
 
 
-# -- check, fix, upgrade and explain ---------------------------------------------------
-
-
-def _check(options: argparse.Namespace) -> int:
-    from .check import SourceError, check, output
+def _github_matrix(options: argparse.Namespace) -> int:
+    """One line, as ``{"include": [{"flax": ..., "jax": ..., "install": ...}]}``."""
+    from . import nox
+    from .errors import ArgumentValueError
 
     try:
-        with _progress() as progress:
-            report = check(
-                options.paths, target=options.target, strict=options.strict,
-                share=options.followed, progress=progress,
-            )  # fmt: skip
-    except SourceError as error:
-        print(f"nnx-compat check: {error}", file=sys.stderr)
+        chosen = nox.pairs(options.github, per=options.per)
+    except ArgumentValueError as error:
+        print(f"nnx-compat matrix: {error}", file=sys.stderr)
         return 2
-    if options.format == "text":
-        print(output.text(report, everything=options.all, verbose=options.verbose))
-    else:
-        print(output.FORMATS[options.format](report))
-    for unread in report.unread:
-        print(f"nnx-compat check: {unread}", file=sys.stderr)
-    if report.unread:
-        return 2
-    return 0 if report.holds else 1
+    include = [
+        {
+            "flax": pair.flax, "jax": pair.jax, "python": pair.python,
+            "install": " ".join(f"'{one}'" for one in pair.constraints),
+        }
+        for pair in chosen
+    ]  # fmt: skip
+    print(json.dumps({"include": include}))
+    return 0
+
+
+# -- upgrade and explain ------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -398,32 +370,6 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("files")
         yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-def _fix(options: argparse.Namespace) -> int:
-    from .check import SourceError
-    from .check.fixing.files import rewrite
-
-    try:
-        with _progress() as progress:
-            rewritten = rewrite(
-                options.paths, options.to, progress=progress,
-                only=[code for code in options.only.upper().split(",") if code],
-                unsafe=options.unsafe, write=not (options.diff or options.check),
-            )  # fmt: skip
-    except SourceError as error:
-        print(f"nnx-compat fix: {error}", file=sys.stderr)
-        return 2
-    if options.diff:
-        print(rewritten.diff, end="")
-    else:
-        said = [*rewritten.lines, *(rewritten.notes if rewritten.lines else ())]
-        print("\n".join(said) or "nothing to change")
-    for failed in rewritten.failed:
-        print(f"nnx-compat fix: {failed}", file=sys.stderr)
-    if rewritten.failed:
-        return 2
-    return 1 if rewritten.breaks or (options.check and rewritten.changed) else 0
 
 
 def _upgrade(options: argparse.Namespace) -> int:
@@ -466,8 +412,6 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """As ``python script.py`` does, or ``python -m module``, after ``install()``."""
-    import os
-
     import nnx_compat as nc
 
     from . import _running

@@ -15,20 +15,24 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import declared, releases, sources
+from . import baseline, declared, releases, sources
 from .declared import Declared
 from .findings import Finding, quoted
 from .program import Program
+from .settings import Settings
+from .settings import found as found_settings
 from .sources import Source, SourceError
 
 if TYPE_CHECKING:
     from .reader import Reading
 
-__all__ = ["Declared", "Finding", "Report", "SourceError", "check", "check_source"]
+__all__ = [
+    "Declared", "Finding", "Report", "Settings", "SourceError", "check", "check_source",
+]  # fmt: skip
 
 
 @dataclass
@@ -46,6 +50,10 @@ class Report:
         lost: those of them that could not be followed, and why.
         undeclared: the files of the project in which no range of Flax was found.
         share: with ``strict``, how much of ``met`` has to be followed, 0 to 1.
+        aside: how many findings the settings leave aside.
+        known: how many findings are in the baseline; None without one.
+        gone: how many of the baseline are there no more.
+        unused: comments that ignore what is not found there: place, what they name.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -58,6 +66,10 @@ class Report:
     lost: list[tuple[str, str]] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
     share: float = 0.0
+    aside: int = 0
+    known: int | None = None
+    gone: int = 0
+    unused: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def followed(self) -> int:
@@ -117,10 +129,14 @@ class Report:
     def holds(self) -> bool:
         """Whether it runs on every release of the declared range, or on some at all.
 
-        A range without a release, and code that could not be judged, do not hold.
+        A range without a release, and code that could not be judged, do not hold; and
+        with a baseline nothing that is not in it.
         """
         if self.unread or (self.strict and not self.judged):
             return False
+        if self.known is not None:
+            concerned = filter(self.concerns, self.findings)
+            return not any(map(self.counts, concerned))
         if self.declared is None:
             return bool(self.runs) and bool(self.met)
         return (
@@ -135,6 +151,8 @@ def check(
     target: str = "",
     strict: bool = False,
     share: float = 0.0,
+    settings: Settings | None = None,
+    piped: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     r"""Check files and folders.
@@ -144,6 +162,9 @@ def check(
         target: a PEP 440 specifier of Flax, in place of what the project declares.
         strict: let what is only likely weigh in the verdict.
         share: with ``strict``, how much of the uses of NNX has to be followed, 0 to 1.
+        settings: what to leave aside; what the nearest pyproject.toml has under
+            ``[tool.nnx-compat]``, when they are not given.
+        piped: text that is no file, by the name that it is to have.
         progress: told how many files are done, and of how many.
 
     Raises:
@@ -163,16 +184,20 @@ def check(
         >>> facts.name("nnx.view").on(releases.listed(report.runs)[0])
         True
     """
-    listed = [str(path) for path in paths]
+    piped = piped or {}
+    given = [str(path) for path in paths]
+    listed = [*given, *piped]
     report = Report(strict=strict, share=share)
-    if target:
-        report.declared = declared.target(target)
+    if settings is None:
+        settings = found_settings(listed)
+    if target or settings.target:
+        report.declared = declared.target(target or settings.target)
     else:
         looked = declared.search(listed)
         report.declared, report.undeclared = looked.declared, looked.looked
         report.unread += looked.unread
-    found = list[Source]()
-    wanted = list(sources.files(listed, report.unread))
+    found = [Source(name, text) for name, text in piped.items()]
+    wanted = list(filter(settings.reads, sources.files(given, report.unread)))
     for done, path in enumerate(wanted):
         if progress is not None:
             progress(done, len(wanted))
@@ -181,9 +206,20 @@ def check(
         except SourceError as error:
             report.unread.append(str(error))
     _check_program(found, report)
+    _leave_aside(report, settings)
     if progress is not None:
         progress(len(wanted), len(wanted))
     return report
+
+
+def _leave_aside(report: Report, settings: Settings) -> None:
+    """Take out what the settings ignore, and what the baseline has."""
+    kept = list(filter(settings.keeps, report.findings))
+    report.aside = len(report.findings) - len(kept)
+    report.findings = kept
+    file = settings.baseline_file
+    if file is not None:
+        report.findings, report.known, report.gone = baseline.new(kept, file)
 
 
 @contextlib.contextmanager
@@ -216,6 +252,7 @@ def _check_program(found: list[Source], report: Report) -> None:
         reading = readings.get(source.path)
         if reading is not None:
             report.findings += source.reported(reading.findings)
+            report.unused += source.unused(reading.findings)
             report.note(reading)
 
 

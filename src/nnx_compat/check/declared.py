@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from .. import facts
+from ..errors import UnknownFactError
 from . import releases
 from .project_files import FILES
 from .ranges import Range, of_specifier
 from .sources import SourceError, quoted
 
-__all__ = ["Declared", "Search", "around", "right", "search", "target"]
+__all__ = ["Declared", "Search", "around", "folders", "right", "search", "target"]
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,44 @@ class Search:
 def target(text: str) -> Declared:
     """The range given on the command line.
 
+    Args:
+        text: a PEP 440 specifier; a version for that one; ``"newest"`` for the newest
+            release of the facts; ``"installed"`` for the Flax of this environment.
+
     Raises:
-        SourceError: it is no version specifier, or no release is in it.
+        SourceError: it is none of these, or no release is in it.
+
+    Example:
+        >>> from nnx_compat.check import declared, releases
+        >>> releases.listed(declared.target("newest").mask) == releases.listed(
+        ...     releases.ALL)[-1:]
+        True
     """
     try:
-        found = of_specifier(SpecifierSet(text))
+        found = of_specifier(SpecifierSet(_spelled(text.strip())))
     except InvalidSpecifier:
         raise SourceError(
             f"--target {text!r} is not a version specifier\n"
-            "  instead: --target '>=0.10,<0.13'"
+            "  instead: --target '>=0.10,<0.13', a version, newest or installed"
         ) from None
     if not found.mask:
         raise SourceError(f"--target {text!r} has no release of Flax with NNX in it")
     return Declared("--target", found.specifier, found.mask)
+
+
+def _spelled(text: str) -> str:
+    """A specifier for what may be a word or a version."""
+    if text == "newest":
+        return f"=={facts.releases()[-1].version}"
+    if text == "installed":
+        try:
+            return f"=={facts.nearest(importlib.metadata.version('flax'))}"
+        except (importlib.metadata.PackageNotFoundError, UnknownFactError):
+            raise SourceError(
+                "--target installed: no Flax with NNX is installed here\n"
+                "  instead: --target newest, or a range"
+            ) from None
+    return f"=={text}" if text[:1].isdigit() else text
 
 
 def around(paths: list[str]) -> Declared | None:
@@ -76,7 +103,7 @@ def search(paths: list[str]) -> Search:
     A file that cannot be read is noted, and the search goes on.
     """
     found = Search()
-    for folder in _folders(paths):
+    for folder in folders(paths):
         for pattern, read in FILES:
             for file in sorted(folder.glob(pattern)):
                 if not file.is_file():
@@ -94,7 +121,8 @@ def search(paths: list[str]) -> Search:
     return found
 
 
-def _folders(paths: list[str]) -> Iterator[Path]:
+def folders(paths: list[str]) -> Iterator[Path]:
+    """The folders of paths and those above, nearest first, up to the repository's."""
     seen = set[Path]()
     for given in paths:
         start = Path(given).resolve()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from .. import __version__
 from . import Finding, Report, declared, releases
 from .rules import RULES
 
-__all__ = ["FORMATS", "counted", "runs", "severity", "verdict"]
+__all__ = ["FORMATS", "aside", "counted", "runs", "severity", "statistics", "verdict"]
 
 
 def verdict(report: Report) -> list[str]:
     """What follows from the findings, in a few lines."""
-    lines = [*counted(report), runs(report)]
+    lines = [*counted(report), *aside(report), runs(report)]
     given = report.declared
     if given is None:
         if report.undeclared:
@@ -29,7 +34,11 @@ def verdict(report: Report) -> list[str]:
         if open_ones:
             left = releases.spelled(open_ones)
             return [*lines, asks + f"holds, but for {left}, where it is only likely"]
-        return [*lines, asks + "holds"]
+        aside_too = report.known or report.aside
+        return [
+            *lines,
+            asks + "holds" + ", but for what is left aside" * bool(aside_too),
+        ]
     if not given.mask & ~report.runs:
         return [*lines, asks + "not judged"]
     lines.append(asks + "does not hold")
@@ -49,6 +58,36 @@ def severity(report: Report, finding: Finding) -> str:
     if finding.code.startswith("NC4"):
         return "meaning"
     return "breaks" if report.counts(finding) else "likely"
+
+
+#: A verdict never speaks of findings that were taken out as if they were not there.
+_BUT = ", but for what is left aside"
+
+
+def aside(report: Report) -> list[str]:
+    """What was left out of the findings, and what a baseline is told too much."""
+    lines = []
+    parts = [f"{report.known} in the baseline"] if report.known else []
+    parts += [f"{report.aside} by the settings"] if report.aside else []
+    if parts:
+        lines.append(f"Left aside: {', '.join(parts)}.")
+    if report.gone:
+        lines.append(
+            f"{report.gone} of the baseline are there no more: --write-baseline "
+            "writes it anew."
+        )
+    return lines
+
+
+def statistics(report: Report) -> str:
+    """How many findings each code has, most first."""
+    counts = Counter(finding.code for finding in report.findings)
+    titles = {rule.code: rule.title for rule in RULES}
+    width = len(str(max(counts.values(), default=0)))
+    return "\n".join(
+        f"{count:>{width}}  {code}  {titles[code]}"
+        for code, count in sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+    )
 
 
 _SEVERITIES = {
@@ -82,6 +121,8 @@ def runs(report: Report) -> str:
     if report.unread:
         n = len(report.unread)
         followed += f", {n} file{'s' if n > 1 else ''} not read"
+    if report.known or report.aside:
+        followed += _BUT
     if mask == releases.ALL:
         text = f"Runs on every Flax release that has NNX{followed}."
     elif mask:
@@ -106,7 +147,12 @@ def _without(report: Report) -> list[str]:
     return [f"Without {c}: {releases.spelled(gains[c])}." for c in gained[:3]]
 
 
-def text(report: Report, everything: bool = False, verbose: bool = False) -> str:
+def text(
+    report: Report,
+    everything: bool = False,
+    verbose: bool = False,
+    quiet: bool = False,
+) -> str:
     """A line a finding of the declared range, then the verdict."""
     lines = []
     shown = [f for f in report.findings if everything or report.concerns(f)]
@@ -118,6 +164,12 @@ def text(report: Report, everything: bool = False, verbose: bool = False) -> str
         if finding.instead:
             lines.append(f"  instead: {finding.instead}")
     hidden = len(report.findings) - len(shown)
+    if quiet:
+        return "\n".join(lines)
+    lines += [
+        f"{where}: unused ignore of {what}: nothing of it is found there"
+        for where, what in report.unused
+    ]
     if hidden:
         one = hidden == 1
         lines.append(
@@ -161,6 +213,12 @@ def as_json(report: Report) -> str:
         "judged": report.judged,
         "uses": {"met": report.met, "followed": report.followed},
         "not_followed": [{"where": w, "why": why} for w, why in report.lost],
+        "aside": {
+            "settings": report.aside,
+            "baseline": report.known,
+            "gone": report.gone,
+        },
+        "unused_ignores": [{"where": w, "ignores": what} for w, what in report.unused],
         "holds": report.holds,
         "declared": None,
         "right": None,
@@ -196,6 +254,24 @@ def _property(text: str) -> str:
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
+def _with_remedy(finding: Finding) -> str:
+    return finding.text + (f"\ninstead: {finding.instead}" if finding.instead else "")
+
+
+def _relative(path: str) -> str:
+    """A path as the URI of a reference, relative to where the command runs."""
+    shown = os.path.relpath(path)
+    if shown.startswith(os.pardir):
+        return Path(path).resolve().as_uri()
+    return quote(shown.replace(os.sep, "/"))
+
+
+def _fingerprint(finding: Finding) -> str:
+    """The same for a finding whose line has moved."""
+    known = "\0".join((_relative(finding.path), finding.code, finding.text))
+    return hashlib.sha256(known.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
 def sarif(report: Report) -> str:
     """SARIF 2.1.0, for code scanning (docs.oasis-open.org/sarif)."""
     shown = [finding for finding in report.findings if report.concerns(finding)]
@@ -214,11 +290,12 @@ def sarif(report: Report) -> str:
         {
             "ruleId": finding.code,
             "level": "error" if report.counts(finding) else "note",
-            "message": {"text": finding.text},
+            "message": {"text": _with_remedy(finding)},
+            "partialFingerprints": {"nnxCompat/v1": _fingerprint(finding)},
             "locations": [
                 {
                     "physicalLocation": {
-                        "artifactLocation": {"uri": finding.path.replace("\\", "/")},
+                        "artifactLocation": {"uri": _relative(finding.path)},
                         "region": {
                             "startLine": finding.line,
                             "startColumn": finding.column,
@@ -239,6 +316,7 @@ def sarif(report: Report) -> str:
                 "tool": {
                     "driver": {
                         "name": "nnx-compat",
+                        "version": __version__,
                         "rules": rules,
                     }
                 },
@@ -250,6 +328,17 @@ def sarif(report: Report) -> str:
     return json.dumps(log, indent=2)
 
 
+def badge(report: Report) -> str:
+    """What shields.io draws of an endpoint (shields.io/badges/endpoint-badge)."""
+    mask = report.runs if report.met and not report.unread else 0
+    colour = "brightgreen" if report.holds else "red"
+    message = releases.spelled(mask) if mask else "not judged"
+    if not report.met or report.unread:
+        colour = "lightgrey"
+    shown = {"schemaVersion": 1, "label": "flax", "message": message, "color": colour}
+    return json.dumps(shown)
+
+
 FORMATS: dict[str, Callable[..., str]] = {
-    "text": text, "json": as_json, "github": github, "sarif": sarif,
+    "text": text, "json": as_json, "github": github, "sarif": sarif, "badge": badge,
 }  # fmt: skip

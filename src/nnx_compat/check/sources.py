@@ -23,7 +23,12 @@ _SKIPPED = frozenset(
      ".pytest_cache", "__pycache__", "node_modules", "build", "dist", ".eggs",
      ".ipynb_checkpoints", "site-packages")
 )  # fmt: skip
-_IGNORED = re.compile(r"#\s*nnx-compat:\s*ignore(?:\[([\w\s,]*)\])?")
+#: Ours, of all codes or some; and the comment that other linters know, of some of ours.
+_IGNORED = re.compile(
+    r"#\s*nnx-compat:\s*ignore(?:\[([\w\s,]*)\])?|"
+    r"#\s*noqa:\s*((?:[A-Z]+[0-9]+[,\s]*)*NC[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)",
+    re.IGNORECASE,
+)
 
 
 class SourceError(Exception):
@@ -80,12 +85,57 @@ class Source:
 
     def reported(self, findings: Iterable[Finding]) -> list[Finding]:
         """The findings that no comment ignores, each once, sorted, by cell."""
-        lines = lines_of(self.text) if "nnx-compat:" in self.text else []
+        ignores = self._ignores()
         return [
             self._placed(finding)
             for finding in sorted(set(findings))
-            if not (lines and _ignored(lines, finding))
+            if not any(
+                line in ignores and _covers(ignores[line], finding)
+                for line in range(finding.line, finding.end_line + 1)
+            )
         ]
+
+    def unused(self, findings: Iterable[Finding]) -> list[tuple[str, str]]:
+        """The comments that ignore what is not found there, and what they name."""
+        ignores = self._ignores()
+        if not ignores:
+            return []
+        of_line: dict[int, set[str]] = {}
+        for finding in findings:
+            for line in range(finding.line, finding.end_line + 1):
+                of_line.setdefault(line, set()).add(finding.code)
+        unused = []
+        for line in sorted(set(ignores) & self._comments()):
+            named, there = ignores[line], of_line.get(line, set())
+            if named is None:
+                idle = [] if there else ["nnx-compat: ignore"]
+            else:
+                idle = sorted(named - there)
+            if idle:
+                unused.append((self.place(line, 1), ", ".join(idle)))
+        return unused
+
+    def _ignores(self) -> dict[int, frozenset[str] | None]:
+        """By line, the codes that a comment there ignores; None for all of them."""
+        if "nnx-compat:" not in self.text and "noqa" not in self.text:
+            return {}
+        found: dict[int, frozenset[str] | None] = {}
+        for number, line in enumerate(lines_of(self.text), 1):
+            match = _IGNORED.search(line) if "#" in line else None
+            if match:
+                named = match[1] if match[1] is not None else match[2]
+                words = re.split(r"[\s,]+", (named or "").upper().strip())
+                ours = frozenset(word for word in words if word.startswith("NC"))
+                found[number] = None if named is None else ours
+        return found
+
+    def _comments(self) -> set[int]:
+        """The lines with a comment; what looks like one in a string is none."""
+        try:
+            tokens = list(tokenize.generate_tokens(io.StringIO(self.text).readline))
+        except (SyntaxError, tokenize.TokenError):
+            return set()
+        return {t.start[0] for t in tokens if t.type == tokenize.COMMENT}
 
     def place(self, line: int, column: int) -> str:
         """A place as it is said: ``path:line:column``, of a notebook with the cell."""
@@ -103,14 +153,8 @@ class Source:
         return finding
 
 
-def _ignored(lines: list[str], finding: Finding) -> bool:
-    for line in lines[finding.line - 1 : finding.end_line]:
-        found = _IGNORED.search(line)
-        if found and (
-            found[1] is None or finding.code in re.split(r"[\s,]+", found[1].strip())
-        ):
-            return True
-    return False
+def _covers(named: frozenset[str] | None, finding: Finding) -> bool:
+    return named is None or finding.code in named
 
 
 def files(paths: list[str], unread: list[str] | None = None) -> Iterator[Path]:
@@ -181,6 +225,18 @@ def read(path: Path) -> Source:
         OSError, SyntaxError, ValueError, TypeError, LookupError, RecursionError
     ) as error:  # fmt: skip
         raise SourceError(f"{quoted(str(path))}: {error}") from None
+
+
+def from_bytes(raw: bytes, name: str) -> str:
+    """The text of a source that is no file.
+
+    Raises:
+        SourceError: it is in no encoding that it declares.
+    """
+    try:
+        return decoded(raw)[0]
+    except (SyntaxError, ValueError, LookupError) as error:
+        raise SourceError(f"{quoted(name)}: {error}") from None
 
 
 def decoded(raw: bytes) -> tuple[str, str]:

@@ -28,10 +28,10 @@ LIBRARY = "library"
 _COMMANDS = tuple(
     f"src/nnx_compat/{name}"
     for name in (
-        "__main__.py", "_running.py", "band/", "check/", "cli.py", "diagnosis.py",
-        "doctor.py", "explain.py", "facts/spellings.toml", "facts/symptoms.toml",
-        "facts/uses.json", "matrix/", "nox.py", "probing.py", "pytest_install.py",
-        "pytest_plugin.py", "upgrade.py",
+        "__main__.py", "_checking.py", "_running.py", "band/", "check/", "cli.py",
+        "diagnosis.py", "doctor.py", "explain.py", "facts/spellings.toml",
+        "facts/symptoms.toml", "facts/uses.json", "matrix/", "nox.py", "probing.py",
+        "pytest_install.py", "pytest_plugin.py", "upgrade.py",
     )
 )  # fmt: skip
 _KINDS = (".py", ".toml", ".json", ".cfg", ".ipynb", ".md", ".txt")

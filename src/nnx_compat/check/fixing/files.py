@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import sources
+from .. import settings, sources
 from ..declared import search
 from ..findings import quoted
 from ..sources import Source, SourceError
@@ -68,11 +68,12 @@ def rewrite(
     """
     result = Rewritten()
     unread: list[str] = []
-    wanted = list(sources.files([str(path) for path in paths], unread))
+    listed = [str(path) for path in paths]
+    wanted = list(filter(settings.found(listed).reads, sources.files(listed, unread)))
     for error in unread:
         raise SourceError(error)
     originals = [_read(path) for path in _once(wanted)]
-    found = search([str(path) for path in paths]).declared if to == "portable" else None
+    found = search(listed).declared if to == "portable" else None
     fixed = fix_program(
         [one.source for one in originals], to, only=tuple(only), unsafe=unsafe,
         within=found.mask if found else 0,
