@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -233,3 +236,34 @@ def test_the_matrix_of_a_workflow_has_what_installs_each_pair(capsys):
         assert f"'flax=={row['flax']}'" in row["install"]
     assert cli.main(["matrix", "--github", "<0.1"]) == 2
     assert "instead:" in capsys.readouterr().err
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "adopting.md"
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def test_the_settings_that_the_page_shows_are_taken(project, capsys):
+    (table,) = blocks("toml")
+    root = project("\n" + table, model=CODE)
+    (root / "nnx-compat-baseline.json").write_text('{"format": 1, "findings": []}')
+    found = settings.found(["."])
+    assert all(f'"{code}"' in table for code in (*found.select, *found.ignore))
+    assert set(re.findall(r"^([\w-]+) =", table, re.MULTILINE)) == set(settings._KEYS)
+    assert run(capsys)[0] == 1
+
+
+def test_the_commands_that_the_page_shows_are_ours(project, capsys):
+    project("", model=CODE)
+    lines = [line for text in blocks("sh") for line in text.splitlines()]
+    ours = [shlex.split(line) for line in lines if line.startswith("nnx-compat")]
+    assert [cli.main(words[1:]) for words in ours] == [0, 0]
+    inline = re.findall(r"nnx-compat (check|matrix) (--[^`\n)]*)", PAGE.read_text())
+    for command, options in inline:
+        words = shlex.split(options.replace("...", "x"))
+        assert cli.main([command, *words]) in (0, 1), words
+    hooks = (PAGE.parent.parent / ".pre-commit-hooks.yaml").read_text()
+    for id in re.findall(r"nnx-compat-(?:check|fix)\b", PAGE.read_text()):
+        assert f"id: {id}" in hooks

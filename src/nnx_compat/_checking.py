@@ -87,7 +87,7 @@ def add_to(commands: Commands) -> None:
 def _add_settings(check: argparse.ArgumentParser) -> None:
     """What [tool.nnx-compat] has, too (check/settings.py)."""
     check.add_argument(
-        "--select", metavar="CODES", default="", help="these alone, as NC1,NC203"
+        "--select", metavar="CODES", default="", help="these alone, as NC1,NC342"
     )
     check.add_argument(
         "--ignore", metavar="CODES", default="", help="leave these aside"
