@@ -16,6 +16,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import facts, pytest_plugin
+from nnx_compat.revisions import nnx as native
 
 pytest_plugins = ["pytester"]
 
@@ -259,6 +260,35 @@ def test_the_marks_are_listed(run):
 def test_the_fixture_is_what_the_facts_know_of_the_installed_flax(nnx_release_of):
     assert nnx_release_of(nc.flax_version) == ROW
     assert nnx_release_of("99.0") == facts.releases()[-1]
+
+
+def test_a_failed_test_says_what_is_known_of_its_native_error(run):
+    """Of one that the facts know, and of no other."""
+    lacking = next(
+        row.path.removeprefix("nnx.")
+        for row in map(facts.name, facts.names())
+        if row.path.count(".") == 1
+        and not row.on(facts.nearest(nc.flax_version))
+        and not hasattr(native, row.path.removeprefix("nnx."))
+    )
+    result = run(
+        f"""
+        from nnx_compat.revisions import nnx
+
+        def test_known():
+            nnx.{lacking}
+
+        def test_other():
+            raise AttributeError("module 'flax.nnx' has no attribute '{lacking}'")
+
+        def test_passes():
+            assert nnx.Linear
+        """
+    )
+    result.assert_outcomes(failed=2, passed=1)
+    text = result.stdout.str()
+    assert text.count("what nnx-compat knows of this error") == 1
+    assert f"nnx-compat explain nnx.{lacking}" in text
 
 
 def test_without_flax_marks_skip_and_the_fixture_says_so(run, monkeypatch):

@@ -9,7 +9,9 @@
   ``stacklevel``, or a line of the log. It is the last line of ``filterwarnings``:
   ``-W`` and a mark still win.
 * the fixture ``nnx_release``: what the facts know of the installed Flax.
-* one line on what is installed, when any of these is used.
+* a section under a failed test whose native error the facts know: what it is about, on
+  which releases, and what to write instead.
+* one line on what is installed, when any of the first three is used.
 
 ``pytest -p no:nnx_compat`` turns it off.
 
@@ -25,7 +27,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pytest
 
@@ -151,6 +153,36 @@ def nnx_release() -> facts.Release:
             instead=f"pip install 'flax>={oldest}'",
         )
     return facts.release(facts.nearest(version))
+
+
+# -- native errors ------------------------------------------------------------------
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """Add what the facts know of the error of a failed test."""
+    outcome: Any = yield
+    report: pytest.TestReport = outcome.get_result()
+    if report.failed and call.excinfo is not None:
+        text = _known(call.excinfo.value)
+        if text:
+            report.sections.append(("what nnx-compat knows of this error", text))
+
+
+def _known(error: BaseException) -> str:
+    """What is known of an error; nothing is imported where Flax is not."""
+    version = _version("flax") if "flax" in sys.modules else None
+    if version is None or not isinstance(error, Exception):
+        return ""
+    from . import explain, facts
+    from .errors import UnknownFactError
+
+    try:
+        return explain.note(error, facts.nearest(version))
+    except UnknownFactError:  # a Flax from before NNX
+        return ""
 
 
 # -- what is installed --------------------------------------------------------------
