@@ -16,7 +16,7 @@
     nox -s release -- 0.13.0                a new Flax: its row, measured and recorded
     nox -s promises                         add a release and drop the oldest, on a copy
     nox -s records                          records of an older source, and their times
-    nox -s lint types typing render bench plot
+    nox -s lint types typing metadata render bench plot
 
 Environments of pairs are made by tools/environments.py: with uv when it is there, and
 with interpreters that need not be on PATH. A pair whose CPython is missing is reported
@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -326,6 +327,22 @@ def types(session: nox.Session) -> None:
     """Mypy, strict."""
     session.install("mypy==1.18.2", "packaging", "numpy", "nox", "pytest>=8")
     session.run("mypy")
+
+
+@nox.session
+def metadata(session: nox.Session) -> None:
+    """Build both archives; are they and pyproject.toml valid?"""
+    session.install(
+        "build>=1.2", "twine>=6.1", "check-wheel-contents>=0.6",
+        "validate-pyproject[all]>=0.24",
+    )  # fmt: skip
+    session.run("validate-pyproject", "pyproject.toml")
+    made = Path(session.create_tmp(), "dist")
+    shutil.rmtree(made, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(made), silent=True)
+    archives = [str(file) for file in sorted(made.iterdir())]
+    session.run("twine", "check", "--strict", *archives)
+    session.run("check-wheel-contents", *(a for a in archives if a.endswith(".whl")))
 
 
 @nox.session(venv_backend="none")
