@@ -858,3 +858,90 @@ def test_a_name_with_control_characters_steers_nothing(tmp_path, capsys):
     assert not any(line.startswith("::error::made up") for line in lines)
     cli.main(["check", str(tmp_path)])
     assert r"x\n::error::made up.py" in capsys.readouterr().out
+
+
+# -- what a class has itself --------------------------------------------------------
+
+_OWN = """\
+from flax import nnx
+
+class Automaton(nnx.Module):
+    def __init__(self, update, **parts):
+        {given}
+
+    def __call__(self, x):
+        return self.update(x)
+
+    def __repr__(self):
+        return "Automaton"
+
+automaton = Automaton(lambda x: x)
+automaton.update(3)
+"""
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "self.update = update",
+        "self.rule, self.update = None, update",
+        'setattr(self, "update", update)',
+        'object.__setattr__(self, "update", update)',
+        'super().__setattr__("update", update)',
+        'self.__dict__["update"] = update',
+        "vars(self).update(update=update)",
+        "[setattr(self, k, v) for k, v in (dict(update=update) | parts).items()]",
+        "with update as self.update: pass",
+    ],
+)
+def test_an_attribute_that_a_class_gives_its_instances_is_its_own(given):
+    assert codes(_OWN.format(given=given)) == ["NC104"]
+
+
+def test_a_name_that_is_put_together_is_told_from_others():
+    script = _OWN.format(given='setattr(self, f"block{len(parts)}", update)')
+    assert codes(script) == ["NC104", "NC103", "NC103"]
+    finding = found(
+        script.replace("update", "blocks_sow").replace("blocks_sow(", "sow(")
+    )
+    assert all(one.certain for one in finding)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "update: object",
+        "update, clone = None, None",
+        "from math import floor as update",
+        "for update in (abs,): pass",
+        "def __getattr__(self, name): return abs",
+        "def setup(self, update): self.update = update",
+    ],
+)
+def test_what_a_class_body_binds_is_its_own(body):
+    script = f"""\
+from flax import nnx
+
+class Automaton(nnx.Module):
+    {body}
+
+    def __call__(self, x):
+        return self.update(x)
+"""
+    assert codes(script) == ["NC104"]
+
+
+def test_what_an_heir_a_decorator_or_another_file_gives_is_its_own(tmp_path):
+    (tmp_path / "base.py").write_text(
+        "from flax import nnx\n\nclass Base(nnx.Module):\n"
+        "    def run(self, x):\n        return self.update(x)\n"
+    )
+    (tmp_path / "heir.py").write_text(
+        "from flax import nnx\nfrom base import Base\n\n"
+        "def told(cls):\n    cls.split = lambda self: self\n    return cls\n\n"
+        "@told\nclass Heir(Base):\n"
+        "    def __init__(self, update):\n        self.update = update\n\n"
+        "    def halves(self):\n        return self.split()\n\n"
+        "def changed(layer: nnx.Linear):\n    layer.clone = 3\n    return layer.clone\n"
+    )
+    assert {f.code for f in check([str(tmp_path)]).findings} == {"NC104"}

@@ -172,6 +172,7 @@ class Attribute(Event):
         owner: the object.
         statement: the assignment that writes it, when it writes nothing else.
         called: the call of it, when it is a method that is called at once.
+        sure: whether it is certainly not an attribute that the class sets itself.
     """
 
     node: ast.Attribute
@@ -179,6 +180,7 @@ class Attribute(Event):
     stored: bool = False
     statement: ast.Assign | ast.AugAssign | None = None
     called: ast.Call | None = None
+    sure: bool = True
 
 
 @dataclass(frozen=True)

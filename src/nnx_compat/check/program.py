@@ -74,6 +74,7 @@ class Program:
         unread: those that are no Python, and why.
         stale: the files for which something has become known since they were read.
         own_names: the names of all methods of the program's classes.
+        given: the names of what is assigned to attributes of Modules of Flax.
         is_meshless: whether nothing in it speaks of a mesh.
     """
 
@@ -81,6 +82,7 @@ class Program:
         self.unread: dict[str, str] = {}
         self.stale: set[Unit] = set()
         self.own_names: set[str] = set()
+        self.given: set[str] = set()
         self.functions: dict[ast.AST, Function] = {}
         self.classes: dict[ast.ClassDef, ClassInfo] = {}
         self._by_parts: dict[tuple[str, ...], Unit] = {}

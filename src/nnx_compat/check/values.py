@@ -99,11 +99,13 @@ class ClassInfo:
             is unclear.
         methods: the functions that its body defines.
         own: every name that the class body defines.
+        assigned: every attribute that its methods give its instances.
+        named_like: what the names begin and end with of those that are put together.
         fields: the annotated names of the body, in order.
         made_of_fields: whether its constructor takes its fields (a dataclass).
         pytree: False when the class says ``pytree=False``.
         above: what ``super()`` is an instance of in its methods.
-        heirs: whether a class of the project derives from it.
+        heirs: the classes of the project that derive from it.
         users: the files that ask for its members.
     """
 
@@ -112,11 +114,13 @@ class ClassInfo:
     attributes: dict[str, Value] = field(default_factory=dict)
     methods: dict[str, Function] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
+    assigned: set[str] = field(default_factory=set)
+    named_like: set[tuple[str, str]] = field(default_factory=set)
     fields: list[str] = field(default_factory=list)
     made_of_fields: bool = False
     pytree: bool = True
     above: ClassInfo | None = None
-    heirs: bool = False
+    heirs: set[ClassInfo] = field(default_factory=set)
     users: set[Unit] = field(default_factory=set)
 
     def native(self) -> str:
@@ -156,7 +160,7 @@ class ClassInfo:
                 return True, found
             if name in one.methods:
                 return True, one.methods[name]
-            if name in one.own or name in one.attributes:
+            if name in one.own or name in one.attributes or name in one.assigned:
                 return True, None
         return False, None
 

@@ -175,7 +175,11 @@ def _assign_attribute(
         if isinstance(owner.kind, ClassInfo) and not kinds.is_variable(owner):
             _store(reading, target, owner.kind, value, node)
         else:
+            if kinds.is_module(owner):
+                reading.program.given.add(target.attr)
             reading.show(events.Attribute(target, owner, True, statement))
+    elif isinstance(owner, ClassInfo):
+        reading.learn_attribute(owner, target.attr, value)
     changed(reading, target.value)
 
 

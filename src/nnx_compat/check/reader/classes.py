@@ -6,9 +6,10 @@ import ast
 from collections.abc import Iterator
 
 from .. import events, kinds
-from ..syntax import FunctionNode, is_none, unsubscripted
-from ..values import ClassInfo, Dotted, Made, Partial, Value, known
+from ..syntax import FunctionNode, first_argument, is_none, unsubscripted
+from ..values import ClassInfo, Dotted, Function, Instance, Made, Partial, Value, known
 from .annotations import annotated
+from .members import find_in_body, find_in_method, find_stored
 from .reading import Reading, statement
 from .scopes import Scope
 
@@ -29,9 +30,13 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
         reading.program.stale |= info.users
     info.users.add(reading.unit)
     for base in info.families():
-        base.heirs |= base is not info
+        if base is not info:
+            base.heirs.add(info)
     info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
     info.made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
+    for decorator in decorators:
+        if isinstance(decorator, Function):
+            _find_added(decorator, info)
     reading.bind(node.name, info)
     outer = reading.scope
     reading.scope = Scope(outer, is_class=True, owner=info)
@@ -62,6 +67,13 @@ def _constructor(info: ClassInfo) -> tuple[bool, frozenset[str], frozenset[str]]
     return True, frozenset(assigned), frozenset(nones)
 
 
+def _find_added(decorator: Function, info: ClassInfo) -> None:
+    """What a decorator of the project gives to a class, or to its instances."""
+    find_stored(decorator.node, first_argument(decorator.node.args), info)
+    if any(isinstance(node, ast.ClassDef) for node in ast.walk(decorator.node)):
+        info.named_like.add(("", ""))  # it may give another class
+
+
 #: What sets attributes that are not written out in the constructor itself.
 _ELSEWHERE = frozenset(("setattr", "__init__", "__dict__"))
 
@@ -85,22 +97,20 @@ _OF_FIELDS = (
 def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:
     """What the body defines, before any of it is read."""
     fields = []
+    is_variable = kinds.is_variable(Instance(info))
+    find_in_body(node.body, info)
     for one in _statements(node.body):
         if isinstance(one, FunctionNode):
-            info.own.add(one.name)
+            if not is_variable:  # whose attributes are its metadata
+                find_in_method(one, info)
             reading.program.own_names.add(one.name)
             if one.name not in info.methods or one in node.body:
                 info.methods[one.name] = reading.program.function(one, reading.unit)
         elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
             fields.append(one.target.id)
-            info.own.add(one.target.id)
             value = kinds.read_back(annotated(reading, one.annotation))
             if value is not None:
                 reading.learn_attribute(info, one.target.id, value)
-        elif isinstance(one, ast.Assign):
-            info.own |= {t.id for t in one.targets if isinstance(t, ast.Name)}
-        elif isinstance(one, ast.ClassDef):
-            info.own.add(one.name)
     info.fields = fields
 
 

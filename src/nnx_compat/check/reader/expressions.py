@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from .. import events, kinds, masks
+from .. import events, kinds, masks, releases
 from ..modules import module_path, through_nnx_compat
 from ..program import Unit
 from ..syntax import unstarred
@@ -150,7 +150,11 @@ def _attribute_of_instance(
         reading.lose(node, f"a class of the project may have `.{node.attr}` itself")
         return None
     call = reading.calls.get(id(node))
-    reading.show(events.Attribute(node, owner, called=call))
+    sure = not _may_be_set(node.attr, owner)
+    if not sure and not _is_on_the_newest(node.attr, owner):
+        reading.lose(node, f"`.{node.attr}` may be an attribute that is set by name")
+        return None
+    reading.show(events.Attribute(node, owner, called=call, sure=sure))
     if owner.kind == "nnx.Rngs" and not kinds.member(owner, node.attr):
         return Instance("nnx.RngStream", compat=owner.compat)
     if node.attr in _PARAMETERS and _is_layer(owner):
@@ -163,11 +167,38 @@ def _attribute_of_instance(
 
 def _may_be_of_an_heir(reading: Reading, name: str, owner: Instance) -> bool:
     """Whether it may be of a class that derives from the one that is known."""
-    if name not in reading.program.own_names or kinds.is_variable(owner):
+    if kinds.is_variable(owner):
         return False
+    program = reading.program
     if isinstance(owner.kind, ClassInfo):
-        return owner.kind.heirs
-    return owner.kind in ("nnx.Module", "nnx.Object", "nnx.Pytree")
+        return any(heir.attribute(name)[0] for heir in owner.kind.heirs)
+    of_any = owner.kind in ("nnx.Module", "nnx.Object", "nnx.Pytree")
+    if of_any and name in program.own_names:
+        return True
+    if not kinds.member(owner, name):
+        return False
+    return (kinds.is_module(owner) and name in program.given) or any(
+        info.attribute(name)[0] and kinds.derives(Instance(info), owner)
+        for info in program.classes.values()
+    )
+
+
+def _may_be_set(name: str, owner: Instance) -> bool:
+    """Whether an attribute whose name is put together may be this one."""
+    kind = owner.kind
+    if not isinstance(kind, ClassInfo) or kinds.is_variable(owner):
+        return False
+    return any(
+        name.startswith(first) and name.endswith(last)
+        for one in (kind, *kind.heirs)
+        for base in one.families()
+        for first, last in base.named_like
+    )
+
+
+def _is_on_the_newest(name: str, owner: Instance) -> bool:
+    newest = releases.listed(releases.ALL)[-1]
+    return bool(kinds.has(owner, name, newest))
 
 
 def _of_own_class(

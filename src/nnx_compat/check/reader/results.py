@@ -342,12 +342,26 @@ def _of_builtin(reading: Reading, node: ast.Call, name: str, given: Given) -> Va
         handed = Given(tuple(map(element, given.arguments[1:])))
         return Several((), known(applied(reading, given.arguments[0], handed, node, 1)))
     if name == "setattr" and len(given.arguments) == 3:
+        _set_by_name(reading, node, given)
         return NOTHING
     if name in _BUILTINS and (
         given.arguments or name in ("list", "tuple", "set", "dict")
     ):
         return _BUILTINS[name](given)
     return None
+
+
+def _set_by_name(reading: Reading, node: ast.Call, given: Given) -> None:
+    """``setattr(model, "head", Block())``."""
+    owner, name = given.arguments[0], node.args[1]
+    if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+        return
+    info = owner.kind if isinstance(owner, Instance) else owner
+    if isinstance(info, ClassInfo) and not kinds.is_variable(owner):
+        value = kinds.read_back(given.arguments[2])
+        reading.learn_attribute(info, name.value, value)
+    elif kinds.is_module(owner):
+        reading.program.given.add(name.value)
 
 
 # -- decorators ---------------------------------------------------------------------

@@ -32,6 +32,8 @@ def find(event: events.Attribute) -> Problem | None:
     path = kinds.member(owner, attribute)
     if not path or attribute in kinds.ARRAY:
         return None
+    if event.stored and kinds.is_module(owner):
+        return None  # every release takes it as an attribute of that Module
     there = masks.member(path)
     kind_there = masks.on(kinds.of(owner)[0])
     if attribute in _FIELDS:
@@ -48,7 +50,7 @@ def find(event: events.Attribute) -> Problem | None:
         error="AttributeError",
         instead=INSTEAD.get(attribute, ""),
         rewrite=_rewrite(event),
-    )
+    ).surely(event.sure)
 
 
 def _rewrite(event: events.Attribute) -> Rewrite | None:

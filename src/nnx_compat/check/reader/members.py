@@ -1,0 +1,119 @@
+"""What instances of a class have, as its source says before any of it is read.
+
+An attribute that a class gives its instances is its own, whichever method of NNX once
+had that name: ``self.update = update`` is not the ``Module.update`` of old releases.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from ..syntax import FunctionNode, dotted, first_argument
+from ..values import ClassInfo
+
+__all__ = ["find_in_body", "find_in_method", "find_stored"]
+
+
+def find_in_body(body: Iterable[ast.stmt], info: ClassInfo) -> None:
+    """Note every name that statements of a class body bind."""
+    for node in _in_this_scope(body):
+        if isinstance(node, (FunctionNode, ast.ClassDef)):
+            info.own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            info.own.add(node.id)
+        elif isinstance(node, ast.alias):
+            info.own.add(node.asname or node.name.partition(".")[0])
+        elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+            info.own.add(node.name)
+    if not info.own.isdisjoint(("__getattr__", "__getattribute__")):
+        info.named_like.add(("", ""))
+
+
+def _in_this_scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """All nodes of statements, but those in the bodies of functions and classes."""
+    for node in body:
+        yield node
+        if not isinstance(node, (FunctionNode, ast.Lambda, ast.ClassDef)):
+            yield from _in_this_scope(ast.iter_child_nodes(node))
+
+
+def find_in_method(node: FunctionNode, info: ClassInfo) -> None:
+    """Note the attributes that a method gives to ``self``."""
+    if first := first_argument(node.args):
+        find_stored(node, first, info)
+
+
+def find_stored(body: ast.AST, name: str, info: ClassInfo) -> None:
+    """Note the attributes that some code gives to the object with this name."""
+    for node in ast.walk(body):
+        if isinstance(node, ast.Call):
+            _note_call(node, name, info)
+        elif not isinstance(node, (ast.Attribute, ast.Subscript)) or not isinstance(
+            node.ctx, ast.Store
+        ):
+            continue
+        elif isinstance(node, ast.Subscript):
+            if _is_dict_of(node.value, name):
+                _note_name(node.slice, info)
+        elif dotted(node.value) == name:
+            info.assigned.add(node.attr)
+
+
+def _note_call(node: ast.Call, name: str, info: ClassInfo) -> None:
+    """``setattr(self, "a", x)``, ``vars(self).update(a=x)``."""
+    function = node.func
+    called = function.attr if isinstance(function, ast.Attribute) else dotted(function)
+    if called in ("setattr", "__setattr__"):
+        # super().__setattr__(name, value) is of this object, too
+        if len(node.args) == 2 or (node.args and dotted(node.args[0]) == name):
+            _note_name(node.args[len(node.args) - 2], info)
+        return
+    if not isinstance(function, ast.Attribute) or not _is_dict_of(function.value, name):
+        return
+    if called == "setdefault" and node.args:
+        _note_name(node.args[0], info)
+    elif called == "update":
+        info.assigned |= {k.arg for k in node.keywords if k.arg is not None}
+        if node.args or any(k.arg is None for k in node.keywords):
+            _note_keys(node, info)
+
+
+def _note_keys(node: ast.Call, info: ClassInfo) -> None:
+    given = node.args[0] if len(node.args) == 1 else None
+    if isinstance(given, ast.Dict) and not any(k.arg is None for k in node.keywords):
+        for key in given.keys:
+            _note_name(key, info)
+    else:
+        info.named_like.add(("", ""))
+
+
+def _is_dict_of(node: ast.expr, name: str) -> bool:
+    """Whether it is ``name.__dict__`` or ``vars(name)``."""
+    if isinstance(node, ast.Call) and dotted(node.func) == "vars" and node.args:
+        return dotted(node.args[0]) == name
+    return dotted(node) == f"{name}.__dict__"
+
+
+def _note_name(node: ast.expr | None, info: ClassInfo) -> None:
+    """Note a name that is given as text, or what it begins and ends with."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        info.assigned.add(node.value)
+    else:
+        info.named_like.add(_ends(node))
+
+
+def _ends(node: ast.expr | None) -> tuple[str, str]:
+    """What text certainly begins and ends with: ``f"layer{i}"``, ``"layer" + n``."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value, node.value
+    if isinstance(node, ast.JoinedStr) and node.values:
+        return _ends(node.values[0])[0], _ends(node.values[-1])[1]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _ends(node.left)[0], _ends(node.right)[1]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+        return _ends(node.left)[0].partition("%")[0], ""
+    called = node.func if isinstance(node, ast.Call) else None
+    if isinstance(called, ast.Attribute) and called.attr == "format":
+        return _ends(called.value)[0].partition("{")[0], ""
+    return "", ""
