@@ -945,3 +945,115 @@ def test_what_an_heir_a_decorator_or_another_file_gives_is_its_own(tmp_path):
         "def changed(layer: nnx.Linear):\n    layer.clone = 3\n    return layer.clone\n"
     )
     assert {f.code for f in check([str(tmp_path)]).findings} == {"NC104"}
+
+
+# -- what a plain container holds ---------------------------------------------------
+
+_HELD = """\
+from flax import nnx
+import jax.numpy as jnp
+
+class Gate(nnx.Module):
+    def __init__(self):
+        self.value = nnx.Param(1.0)
+
+class Act(nnx.Module):
+    def __call__(self, x):
+        return x
+
+def make(value):
+    return nnx.Param(value)
+
+class Model(nnx.Module):
+    def __init__(self, rngs):
+        self.held = {held}
+
+Model(nnx.Rngs(0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("held", "where"),
+    [
+        ("[nnx.Param(1.0), nnx.Param(-2)]", "0.8.4-0.12.4"),
+        ("(nnx.Variable(None), nnx.Param('a'))", "0.8.4-0.12.4"),
+        ("{'a': [nnx.Param(1.0)], 'b': (Gate(),)}", "0.8.4-0.12.4"),
+        ("[Act(), nnx.Dropout(0.5)]", "0.8.4-0.12.4"),
+        ("[nnx.Param(float(i)) for i in range(2)]", "0.8.4-0.12.4"),
+        ("[nnx.Param(1.0), nnx.Param(jnp.ones(2))]", "0.8.4-0.11.2"),
+        ("{'a': nnx.Param(jnp.ones(2))}", "0.8.4-0.11.2"),
+        ("[Act(), nnx.Dropout(0.5, rngs=rngs)]", "0.8.4-0.11.2"),
+        ("[nnx.Sequential(nnx.Linear(2, 2, rngs=rngs))]", "0.8.4-0.11.2"),
+        ("[nnx.Param(nnx.initializers.ones_init()(rngs(), (2,)))]", "0.8.4-0.11.2"),
+        ("[1.0, None, nnx.relu]", "from 0.8.4"),
+    ],
+)
+def test_a_container_is_refused_for_what_is_in_it(held, where):
+    # measured on each release: up to 0.12.4 for arrays, then for Modules and Variables
+    assert runs(_HELD.format(held=held)) == where
+
+
+def test_what_may_be_an_array_is_likely_one():
+    script = _HELD.format(held="[make(x) for x in rngs.held]")
+    sure, likely = (f for f in found(script) if f.code == "NC320")
+    assert releases.spelled(sure.excluded) == "from 0.12.5"
+    assert sure.certain
+    assert releases.spelled(likely.excluded) == "0.12.0-0.12.4"
+    assert not likely.certain
+
+
+def test_the_first_releases_walk_into_containers():
+    script = _HELD.format(held="[nnx.Linear(2, 2, rngs=rngs)]")
+    first = script.replace("from flax import nnx", "from flax.experimental import nnx")
+    lists = [f for f in found(first) if f.code == "NC320"]
+    assert [releases.spelled(f.excluded) for f in lists] == ["from 0.12.0"]
+
+
+# -- what running a copy does ---------------------------------------------------------
+
+_COPY = """\
+from flax import nnx
+import jax.numpy as jnp
+
+class Inner(nnx.Module):
+    def __init__(self):
+        self.seen = nnx.Variable(jnp.array(0))
+
+    def __call__(self, x):
+        {inner}
+        return x
+
+class Net(nnx.Module):
+    def __init__(self):
+        self.inner = Inner()
+
+    def forward(self, x):
+        return self.inner(x)
+
+def run(net, x):
+    return net.forward(x)
+
+def main(x):
+    model = Net()
+    graphdef, state = nnx.split(model)
+    copy = nnx.merge(graphdef, state)
+    {used}
+    print(model.inner.seen)
+"""
+
+
+@pytest.mark.parametrize(
+    ("inner", "used", "changes"),
+    [
+        ("self.seen.value += 1", "copy.forward(x)", True),
+        ("self.seen[...] = self.seen[...] + 1", "run(copy, x)", True),
+        ("self.seen.set_value(1)", "nnx.jit(run)(copy, x)", True),
+        ("self.seen += 1", "copy.inner(x)", True),
+        ("x = x + self.seen.value", "copy.forward(x)", False),
+        ("y = {}; y[0] = x", "run(copy, x)", False),
+        ("self.seen.value += 1", "run(Net(), x)", False),
+    ],
+)
+def test_a_copy_that_is_run_changes_what_its_code_changes(inner, used, changes):
+    script = _COPY.format(inner=inner, used=used)
+    assert ("NC403" in codes(script)) is changes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from .syntax import FunctionNode, Located
-from .values import ClassInfo, Instance, Transformed, Value
+from .values import Arrays, ClassInfo, Instance, Transformed, Value
 
 __all__ = [
     "Attribute",
@@ -224,6 +224,7 @@ class Stored(Event):
         appended: whether the Module comes later, by ``append``.
         known: what is known of what is assigned.
         in_init: whether it is assigned while the instance is made.
+        arrays: of a plain container, whether there is an array in it.
     """
 
     owner: ClassInfo
@@ -233,6 +234,7 @@ class Stored(Event):
     appended: bool = False
     known: Value = None
     in_init: bool = True
+    arrays: Arrays = ""
 
 
 @dataclass(frozen=True)

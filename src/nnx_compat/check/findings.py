@@ -42,6 +42,7 @@ class Problem:
         node: where it is, if not where the event is.
         rewrite: what can be written in its place.
         fallback: the same, where the rewrite needs others that cannot be done.
+        more: what is to be said of the same place beside it.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Problem:
     node: Located | None = None
     rewrite: Rewrite | None = None
     fallback: Rewrite | None = None
+    more: Problem | None = None
 
     def surely(self, certain: bool) -> Problem:
         """The same, only likely where something else may be in play."""

@@ -12,7 +12,7 @@ from .syntax import FunctionNode, dotted
 from .values import ClassInfo, Dotted, Function, Instance, Value
 
 __all__ = [
-    "ARRAY", "above", "bases", "changes_when_called", "derives", "exists",
+    "ARRAY", "above", "bases", "derives", "exists",
     "gives_array", "has", "is_array", "is_classmethod", "is_data", "is_module",
     "is_module_type", "is_property", "is_static", "is_variable", "member", "method",
     "of", "parameters", "read_back",
@@ -96,7 +96,9 @@ def is_module(value: Value) -> bool:
 def read_back(value: Value) -> Value:
     """What is read from an attribute that a value was assigned to."""
     if isinstance(value, Instance) and is_variable(value):
-        return Instance(value.kind, attribute=True, compat=value.compat)
+        return Instance(
+            value.kind, attribute=True, compat=value.compat, arrays=value.arrays
+        )
     return value
 
 
@@ -119,17 +121,6 @@ def method(value: Instance, name: str) -> str:
         return found
     paths = (f"{kind}.{name}" for kind in of(value))
     return next((path for path in paths if facts.call(path)), "")
-
-
-def changes_when_called(value: Instance) -> bool:
-    """Whether calling a Module changes its own Variables."""
-    changing = ("nnx.BatchNorm", "nnx.Dropout")
-    if any(kind in changing for kind in of(value)):
-        return True
-    if isinstance(value.kind, ClassInfo):
-        inside = (v for one in value.kind.families() for v in one.attributes.values())
-        return any(isinstance(v, Instance) and v.kind in changing for v in inside)
-    return False
 
 
 _NEW = (

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from .program import Unit
 
 __all__ = [
-    "ARRAY", "Bound", "ClassInfo", "Container", "Dotted", "Function", "Instance",
-    "Keys", "Local", "Made", "NOTHING", "Partial", "Several", "Transformed", "UNCLEAR",
-    "Value", "element", "instance", "joined", "known",
+    "ARRAY", "Arrays", "Bound", "ClassInfo", "Container", "Dotted", "Function",
+    "Instance", "Keys", "Local", "Made", "NOTHING", "Partial", "Several",
+    "Transformed", "UNCLEAR", "Value", "element", "instance", "joined", "known",
+    "together",
 ]  # fmt: skip
 
 #: What arrays of jax are instances of here.
 ARRAY = "jax.Array"
+#: Whether there is an array in something, ``""`` where that is not known.
+Arrays = Literal["some", "none", ""]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Instance:
         filtered: of a state, whether filters chose what is in it.
         gradient: whether it is what ``nnx.grad`` gave.
         streams: of a Rngs, the names of its streams, where they are plain.
+        arrays: whether it holds an array, for what it was made with.
     """
 
     kind: str | ClassInfo
@@ -73,6 +77,7 @@ class Instance:
     filtered: bool = False
     gradient: bool = False
     streams: frozenset[str] | None = None
+    arrays: Arrays = ""
 
 
 @dataclass(frozen=True)
@@ -276,11 +281,13 @@ class Several:
         items: those that are listed.
         rest: what all others are.
         container: what it is in Python, ``""`` where that is not known.
+        held: what came into a list, one by one, whatever ``rest`` makes of it.
     """
 
     items: tuple[Value, ...]
     rest: Value = None
     container: Container = ""
+    held: tuple[Value, ...] = ()
 
     def item(self, index: int) -> Value:
         """What is at an index: the listed items first, then the rest."""
@@ -290,6 +297,11 @@ class Several:
         """Everything that is known of its items."""
         yield from self.items
         yield self.rest
+
+    def each(self) -> tuple[Value, ...]:
+        """What is in it, each kind for itself where that is known."""
+        rest = () if self.rest is None else (self.rest,)
+        return self.held or (*self.items, *rest)
 
 
 @dataclass(frozen=True)
@@ -387,6 +399,7 @@ def _of_both(one: Instance, other: Instance, depth: int) -> Value:
         filtered=one.filtered or other.filtered,
         gradient=one.gradient and other.gradient,
         streams=one.streams if one.streams == other.streams else None,
+        arrays=one.arrays if one.arrays == other.arrays else "",
     )
 
 
@@ -421,11 +434,25 @@ def _several_of_both(one: Several, other: Several, depth: int) -> Several:
     if len(one.items) == len(other.items):
         pairs = zip(one.items, other.items, strict=True)
         items = tuple(joined(a, b, depth + 1) for a, b in pairs)
-        return Several(items, joined(one.rest, other.rest, depth + 1), container)
-    rest: Value = None
+        rest = joined(one.rest, other.rest, depth + 1)
+        held = together(one, other) if one.held or other.held else ()
+        return Several(items, rest, container, held)
+    rest = None
     for value in (*one.all(), *other.all()):
         rest = joined(rest, value, depth + 1)
-    return Several((), rest, container)
+    return Several((), rest, container, together(one, other))
+
+
+_MANY = 16  # kinds in one list: more say nothing new
+
+
+def together(one: Several, other: Several) -> tuple[Value, ...]:
+    """What is in two lists, each kind once."""
+    found: list[Value] = []
+    for value in (*one.each(), *other.each()):
+        if value not in found:
+            found.append(value)
+    return tuple(found[:_MANY])
 
 
 def instance(called: Value) -> Instance | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from .. import events, kinds
+from ..held import arrays_in, holds_data
 from ..syntax import dotted, is_attribute_of
 from ..values import (
     ClassInfo,
@@ -20,7 +21,7 @@ from .annotations import annotated, read_annotation
 from .reading import Reading, statement
 from .states import changed, merged, split_into
 
-__all__ = ["appended", "assign", "holds_data"]
+__all__ = ["appended", "assign"]
 
 
 @statement(ast.Assign)
@@ -158,7 +159,8 @@ def appended(reading: Reading, node: ast.expr, name: str, added: Value) -> None:
         container = scope.plain_lists.pop(name)  # once is enough
         reading.show(
             events.Stored(
-                node, scope.owner, name, container, True, True, both, scope.in_init
+                node, scope.owner, name, container, True, True, both, scope.in_init,
+                arrays_in(both),
             )
         )  # fmt: skip
 
@@ -204,19 +206,6 @@ def _store(
     reading.show(
         events.Stored(
             target, info, target.attr, node, holds, False, value,
-            in_method and scope.in_init,
+            in_method and scope.in_init, arrays_in(value) if holds else "",
         )
     )  # fmt: skip
-
-
-def holds_data(value: Value, depth: int = 0) -> bool:
-    """Whether it is a plain container with a Module, a Variable or an array in it."""
-    if depth > 4:
-        return False
-    if isinstance(value, Keys):
-        plain = value.plain
-    else:
-        plain = isinstance(value, Several) and value.container in ("list", "tuple")
-    if plain and isinstance(value, (Keys, Several)):
-        return any(kinds.is_data(v) or holds_data(v, depth + 1) for v in value.all())
-    return False

@@ -19,9 +19,11 @@ from ..values import (
     element,
     joined,
     known,
+    together,
 )
 from .arguments import Given
 from .assignments import appended
+from .effects import changes_argument, changes_when_run
 from .reading import Reading, expression
 from .results import result
 from .states import changed
@@ -49,7 +51,7 @@ def _call(reading: Reading, node: ast.Call) -> Value:
         )  # fmt: skip
     elif called is None:
         _note_unknown(reading, node, owner, given)
-    _note_changes(reading, node, called, owner)
+    _note_changes(reading, node, called, owner, given)
     _note_added(reading, node, owner, given)
     return result(reading, node, called, given, owner)
 
@@ -169,12 +171,21 @@ def _note_unknown(reading: Reading, node: ast.Call, owner: Value, given: Given) 
 
 
 def _note_changes(
-    reading: Reading, node: ast.Call, called: Value, owner: Value
+    reading: Reading, node: ast.Call, called: Value, owner: Value, given: Given
 ) -> None:
     if isinstance(called, Dotted) and called.path == "nnx.update" and node.args:
         changed(reading, node.args[0])
-    if isinstance(called, Instance) and kinds.changes_when_called(called):
+    if isinstance(called, Instance) and changes_when_run(called):
         changed(reading, node.func, ran=True)
+    if isinstance(called, Bound) and isinstance(node.func, ast.Attribute):
+        name = getattr(called.function.node, "name", "")
+        if changes_when_run(called.owner, name):
+            changed(reading, node.func.value, ran=True)
+    for index, (argument, value) in enumerate(
+        zip(node.args, given.arguments, strict=False)
+    ):
+        if changes_argument(called, index, value):
+            changed(reading, argument, ran=True)
     if isinstance(node.func, ast.Attribute) and isinstance(owner, Instance):
         # an Optimizer that holds its model takes the gradients alone, and which model
         # that changes is not written there
@@ -203,6 +214,9 @@ def _note_added(reading: Reading, node: ast.Call, owner: Value, given: Given) ->
     target = function.value
     if isinstance(target, ast.Name) and isinstance(owner, Several):
         both = known(joined(element(owner), added))
-        reading.bind(target.id, Several((), both, owner.container))
+        new = value if isinstance(value, Several) else Several((), value)
+        new = new if function.attr == "extend" else Several((), held=(value,))
+        held = together(owner, new)
+        reading.bind(target.id, Several((), both, owner.container, held))
     elif is_attribute_of(target, reading.scope.self_name):
         appended(reading, node, target.attr, added)

@@ -25,6 +25,7 @@ from ..values import (
     element,
     joined,
     known,
+    together,
 )
 from .assignments import assign
 from .guards import true_on
@@ -257,7 +258,12 @@ def _tuple(reading: Reading, node: ast.Tuple) -> Value:
 def _list(reading: Reading, node: ast.List | ast.Set) -> Several:
     values = tuple(reading.value(unstarred(part)) for part in node.elts)
     container: Container = "list" if isinstance(node, ast.List) else "set"
-    return Several((), _starred(node.elts, values), container)
+    held = Several(())
+    for part, value in zip(node.elts, values, strict=True):
+        one = value if isinstance(part, ast.Starred) else None
+        one = one if isinstance(one, Several) else Several((), held=(value,))
+        held = Several((), held=together(held, one))
+    return Several((), _starred(node.elts, values), container, held.held)
 
 
 def _starred(nodes: list[ast.expr], values: tuple[Value, ...]) -> Value:
@@ -295,10 +301,10 @@ def _operation(reading: Reading, node: ast.BinOp) -> Value:
     for one, other in ((left, right), (right, left)):
         if isinstance(one, Several) and one.container in ("list", "tuple"):
             if isinstance(node.op, ast.Mult):
-                return Several((), element(one), one.container)
+                return Several((), element(one), one.container, one.each())
             if isinstance(node.op, ast.Add) and isinstance(other, Several):
                 both = joined(element(one), element(other))
-                return Several((), known(both), one.container)
+                return Several((), known(both), one.container, together(one, other))
         if kinds.is_array(one) or (isinstance(one, Instance) and one.gradient):
             return one
     return None

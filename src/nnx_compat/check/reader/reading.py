@@ -235,8 +235,9 @@ class Reading:
             if event.compat and not rule.compat:
                 continue
             problem = rule.find(event)
-            if problem is not None:
+            while problem is not None:
                 self._note(rule.code, problem.node or event.node, problem)
+                problem = problem.more
 
     def lose(self, node: Located, why: str) -> None:
         """Note a place that may meet NNX, where it is not known what is met."""

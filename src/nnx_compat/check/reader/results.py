@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from .. import events, kinds
+from ..held import arrays_made
 from ..syntax import dotted
 from ..values import (
     ARRAY,
@@ -58,7 +59,7 @@ def result(
         return _of_builtin(reading, node, node.func.id, given)
     new = applied(reading, called, given, node)
     if isinstance(called, ClassInfo) and isinstance(new, Instance):
-        return _written(node, new)
+        return _written(node, new, given)
     return new
 
 
@@ -209,13 +210,17 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
         return Instance(ARRAY)
     new = instance(called)
     if new is not None:
-        return _written(node, new)
+        return _written(node, new, given)
     if path.partition(".")[0] in ("optax", "nnx") and isinstance(node, ast.Call):
         return Made(path, node)
     return None
 
 
-def _written(node: ast.expr, new: Instance) -> Instance:
+def _written(node: ast.expr, new: Instance, given: Given) -> Instance:
+    """A new object, and what the call that made it says of it."""
+    arrays = arrays_made(new, node, given.arguments, given.keywords.get("rngs"))
+    if arrays:
+        return replace(new, arrays=arrays)
     if _is_optimizer(new) and isinstance(node, ast.Call) and node.args:
         return replace(new, written=dotted(node.args[0]))
     return new
@@ -308,8 +313,9 @@ def _of_method(node: ast.Call, name: str, owner: Value, given: Given) -> Value:
 
 def _sequence(container: str) -> Callable[[Given], Value]:
     def made(given: Given) -> Value:
-        inside = element(given.arguments[0]) if given.arguments else None
-        return Several((), inside, container)  # type: ignore[arg-type]
+        first = given.arguments[0] if given.arguments else None
+        held = first.each() if isinstance(first, Several) else ()
+        return Several((), element(first), container, held)  # type: ignore[arg-type]
 
     return made
 

@@ -29,16 +29,13 @@ def used(reading: Reading, node: ast.Name, value: Value) -> None:
 
 def merged(reading: Reading, target: ast.Name, node: ast.expr | None) -> None:
     """Note that a name is bound to what was merged from a state."""
-    if isinstance(node, ast.Call) and len(node.args) == 2:
-        called = reading.peek(node.func)
-        state = node.args[1]
-        if (
-            isinstance(called, Dotted)
-            and called.path == "nnx.merge"
-            and not called.compat
-            and not node.keywords
-            and isinstance(state, ast.Name)
-        ):
+    if not isinstance(node, ast.Call) or len(node.args) < 2 or node.keywords:
+        return
+    called = reading.peek(node.func)
+    if not isinstance(called, Dotted) or called.path != "nnx.merge" or called.compat:
+        return
+    for state in node.args[1:]:
+        if isinstance(state, ast.Name):
             _note(reading, "merge", target.id, target, state.id)
 
 

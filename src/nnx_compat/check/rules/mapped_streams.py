@@ -7,7 +7,7 @@ import ast
 from .. import events, kinds, masks, releases
 from ..findings import Problem
 from ..syntax import is_none
-from ..values import ClassInfo, Instance, Value
+from ..values import ClassInfo, Instance, Keys, Several, Value
 from . import Rule
 
 
@@ -56,6 +56,8 @@ def _of_dropout(event: events.Mapped) -> Problem | None:
 
 def holds_dropout(value: Value, seen: set[int]) -> bool:
     """Whether a Module certainly has a Dropout, itself or in one of its Modules."""
+    if isinstance(value, (Keys, Several)):
+        return any(holds_dropout(one, seen) for one in value.all())
     if not isinstance(value, Instance):
         return False
     if value.kind == "nnx.Dropout":

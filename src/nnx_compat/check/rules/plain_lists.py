@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from .. import events, kinds, masks, releases
 from ..findings import Problem, works_on
@@ -16,20 +17,36 @@ def find(event: events.Stored) -> Problem | None:
     if not event.holds_modules or not kinds.is_module(Instance(event.owner)):
         return None
     refused = masks.behaviour("list-of-modules-is-refused")
-    if not event.in_init:
-        refused &= masks.behaviour("list-of-modules-is-refused-later")
+    # these look for Modules and Variables; the others look for arrays in them, and
+    # that only when __init__ is done
+    always = refused & masks.behaviour("list-of-modules-is-refused-later")
+    for_arrays = refused & ~always if event.in_init else 0
     # what is no pytree of jax need not say what is data, and takes lists as before
     if not event.owner.pytree:
-        refused &= ~masks.behaviour("module-may-be-no-pytree")
-    # where split is a method, only Modules in Modules are walked
-    oldest = masks.behaviour("split-is-a-method")
+        always &= ~masks.behaviour("module-may-be-no-pytree")
+        for_arrays &= ~masks.behaviour("module-may-be-no-pytree")
+    if event.arrays == "some":
+        return _problem(event, always | for_arrays)
+    found = _problem(event, always)
+    if event.arrays == "none" or not for_arrays:
+        return found
+    where = releases.spelled(for_arrays)
+    more = replace(
+        _problem(event, for_arrays),
+        text=f"`self.{event.name}` is refused on flax {where}, too, if there is an "
+        "array in it",
+        certain=False,
+    )
+    return replace(found, more=more)
+
+
+def _problem(event: events.Stored, refused: int) -> Problem:
     of_keys = isinstance(event.value, (ast.Dict, ast.DictComp))
     what = "nnx.Dict" if of_keys else "nnx.List"
     form = f"{{nnx}}.{what[4:]}({{x}})"
-    runs = releases.ALL & ~refused & ~oldest
-    since = masks.on(what) & ~runs
+    since = masks.on(what) & masks.behaviour("list-of-modules-is-refused")
     return works_on(
-        runs,
+        releases.ALL & ~refused,
         f"`self.{event.name}` is a plain container with Modules or Variables in it, "
         "which runs on flax",
         error="ValueError",
@@ -101,7 +118,9 @@ RULE = Rule(
     title="a plain list or dict of Modules",
     why=(
         "A Module with a plain list of Modules was walked into, then it was refused: "
-        "what is in a list could be data or not, and Flax wants to be told which."
+        "what is in a list could be data or not, and Flax wants to be told which. The "
+        "first releases that refuse it look for arrays in it, and take a list of "
+        "Variables with Python numbers."
     ),
     before="""\
 from flax.experimental import nnx

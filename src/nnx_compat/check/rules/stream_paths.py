@@ -40,7 +40,7 @@ RULE = Rule(
     why=(
         "A Dropout held a whole Rngs and holds one stream since, so that its keys and "
         "counters have other paths. A checkpoint with all of the state does not fit "
-        "across that."
+        "across that, and a pickle of typed keys not across releases of jax either."
     ),
     before="""\
 import jax

@@ -1,0 +1,102 @@
+"""Whether running something changes Variables of the object that is run.
+
+What a function of the project does to its object is read off its source: it writes to
+a Variable of it, or runs something that it holds and that changes when it is run.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from .. import kinds
+from ..syntax import dotted, first_argument, is_attribute_of
+from ..values import ClassInfo, Function, Instance, Keys, Several, Transformed, Value
+
+__all__ = ["changes_argument", "changes_when_run"]
+
+#: Layers that change when they are run, if they are not told otherwise.
+_CHANGING = ("nnx.BatchNorm", "nnx.Dropout", "nnx.SpectralNorm")
+_Seen = frozenset[tuple[int, str]]
+
+
+def changes_when_run(
+    value: Value, method: str = "__call__", seen: _Seen = frozenset()
+) -> bool:
+    """Whether a method of an object, or a call of it, changes a Variable in it."""
+    if isinstance(value, (Keys, Several)):
+        return any(changes_when_run(v, method, seen) for v in value.all())
+    if not isinstance(value, Instance):
+        return False
+    if method == "__call__" and any(kind in _CHANGING for kind in kinds.of(value)):
+        return True
+    info = value.kind
+    if not isinstance(info, ClassInfo) or (id(info), method) in seen:
+        return False
+    function = info.method(method)
+    if function is None or isinstance(function.node, ast.Lambda):
+        return False
+    name = first_argument(function.node.args)
+    return _changes(function, name, value, seen | {(id(info), method)})
+
+
+def changes_argument(called: Value, index: int, value: Value) -> bool:
+    """Whether a function of the project changes an object that it is given."""
+    while isinstance(called, Transformed):
+        called = called.inner
+    if not isinstance(called, Function) or isinstance(called.node, ast.Lambda):
+        return False
+    arguments = [*called.node.args.posonlyargs, *called.node.args.args]
+    if index >= len(arguments) or not kinds.is_module(value):
+        return False
+    return _changes(called, arguments[index].arg, value, frozenset())
+
+
+def _changes(function: Function, name: str, value: Value, seen: _Seen) -> bool:
+    """Whether the body of a function changes the object that has this name in it."""
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Attribute) and called.attr == "set_value":
+                found = _is_inside(called.value, name)
+            else:
+                run = dotted(called) == name
+                found = run and changes_when_run(value, "__call__", seen)
+        elif isinstance(node, (ast.Attribute, ast.Subscript)):
+            found = isinstance(node.ctx, ast.Store) and _is_inside(node.value, name)
+            if isinstance(node, ast.Attribute) and dotted(node.value) == name:
+                found = found or _runs(node.attr, value, seen)
+        else:
+            found = isinstance(node, ast.AugAssign) and _is_variable(
+                node.target, name, value
+            )
+        if found:
+            return True
+    return False
+
+
+def _is_variable(node: ast.expr, name: str, value: Value) -> bool:
+    """Whether it is an attribute of this object that holds a Variable."""
+    info = value.kind if isinstance(value, Instance) else None
+    return (
+        isinstance(info, ClassInfo)
+        and is_attribute_of(node, name)
+        and kinds.is_variable(info.attribute(node.attr)[1])
+    )
+
+
+def _is_inside(node: ast.expr, name: str) -> bool:
+    """Whether it is an attribute of this name, or an item of one, however deep."""
+    inner = node
+    while isinstance(inner, (ast.Attribute, ast.Subscript)):
+        inner = inner.value
+    return inner is not node and isinstance(inner, ast.Name) and inner.id == name
+
+
+def _runs(attribute: str, value: Value, seen: _Seen) -> bool:
+    """Whether what is read from an object may change by being run."""
+    info = value.kind if isinstance(value, Instance) else None
+    if not isinstance(info, ClassInfo):
+        return False
+    if info.method(attribute) is not None:
+        return changes_when_run(value, attribute, seen)
+    return changes_when_run(info.attribute(attribute)[1], "__call__", seen)
