@@ -1057,3 +1057,60 @@ def main(x):
 def test_a_copy_that_is_run_changes_what_its_code_changes(inner, used, changes):
     script = _COPY.format(inner=inner, used=used)
     assert ("NC403" in codes(script)) is changes
+
+
+_LATER = """\
+import dataclasses
+from flax import nnx
+
+def layers():
+    return [nnx.Linear(2, 2, rngs=nnx.Rngs(0))]
+
+{decorator}
+class Model(nnx.Module):
+    {body}
+    def build(self):
+        self.layers = layers()
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "body", "where"),
+    [
+        ("", "def __init__(self): self.build()", "from 0.12.0"),
+        ("", "def __init__(self): self.layers = None", "from 0.12.0"),
+        ("", "def __init__(self): self.other = None", "from 0.12.5"),
+        (
+            "@dataclasses.dataclass",
+            "def __post_init__(self): self.build()",
+            "from 0.12.0",
+        ),
+        ("", "layers: nnx.Data[list]\n    def __init__(self): self.build()", ""),
+        ("", "layers: 'nnx.Data'\n    def __init__(self): self.build()", ""),
+    ],
+)
+def test_when_a_container_is_assigned_and_what_is_told_of_it_counts(
+    decorator, body, where
+):
+    finding = found(_LATER.format(decorator=decorator, body=body))
+    lists = [releases.spelled(f.excluded) for f in finding if f.code == "NC320"]
+    assert lists == ([where] if where else [])
+
+
+def test_a_container_that_is_given_for_a_field_is_assigned():
+    script = """\
+import dataclasses
+from flax import nnx
+
+@dataclasses.dataclass
+class Model(nnx.Module):
+    layers: list
+    told: list = nnx.data()
+
+layers = [nnx.Linear(2, 2, rngs=nnx.Rngs(0)), nnx.relu]
+Model(layers, told=layers)
+"""
+    lists = [f for f in found(script) if f.code == "NC320"]
+    assert [(f.line, releases.spelled(f.excluded)) for f in lists] == [
+        (10, "from 0.12.0")
+    ]

@@ -51,7 +51,7 @@ def dotted(node: ast.AST | None) -> str:
     return ""
 
 
-def is_attribute_of(node: ast.expr, name: str) -> TypeGuard[ast.Attribute]:
+def is_attribute_of(node: ast.AST, name: str) -> TypeGuard[ast.Attribute]:
     """Whether it is ``name.attribute``."""
     return (
         isinstance(node, ast.Attribute)

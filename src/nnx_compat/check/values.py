@@ -105,6 +105,9 @@ class ClassInfo:
         methods: the functions that its body defines.
         own: every name that the class body defines.
         assigned: every attribute that its methods give its instances.
+        making: the methods that run while an instance is made.
+        made_with: the attributes that those assign.
+        told: the attributes that it says are data.
         named_like: what the names begin and end with of those that are put together.
         fields: the annotated names of the body, in order.
         made_of_fields: whether its constructor takes its fields (a dataclass).
@@ -120,6 +123,9 @@ class ClassInfo:
     methods: dict[str, Function] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
     assigned: set[str] = field(default_factory=set)
+    making: set[str] = field(default_factory=set)
+    made_with: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     named_like: set[tuple[str, str]] = field(default_factory=set)
     fields: list[str] = field(default_factory=list)
     made_of_fields: bool = False

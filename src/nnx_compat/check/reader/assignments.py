@@ -155,7 +155,8 @@ def appended(reading: Reading, node: ast.expr, name: str, added: Value) -> None:
     if isinstance(now, Keys):
         both = Keys((), added, now.plain)
     reading.learn_attribute(scope.owner, name, both)
-    if name in scope.plain_lists and holds_data(both):
+    told = any(name in one.told for one in scope.owner.families())
+    if name in scope.plain_lists and not told and holds_data(both):
         container = scope.plain_lists.pop(name)  # once is enough
         reading.show(
             events.Stored(
@@ -197,7 +198,8 @@ def _store(
     if node is None:
         return
     in_method = scope.owner is info and dotted(target.value) == scope.self_name
-    holds = holds_data(value)
+    told = any(target.attr in one.told for one in info.families())
+    holds = not told and holds_data(value)
     plain = (isinstance(value, Keys) and value.plain) or (
         isinstance(value, Several) and value.container == "list"
     )
@@ -206,6 +208,8 @@ def _store(
     reading.show(
         events.Stored(
             target, info, target.attr, node, holds, False, value,
-            in_method and scope.in_init, arrays_in(value) if holds else "",
+            (in_method and scope.in_init)
+            or any(target.attr in one.made_with for one in info.families()),
+            arrays_in(value) if holds else "",
         )
     )  # fmt: skip

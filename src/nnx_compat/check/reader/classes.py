@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator
 
 from .. import events, kinds
 from ..syntax import FunctionNode, first_argument, is_none, unsubscripted
 from ..values import ClassInfo, Dotted, Function, Instance, Made, Partial, Value, known
 from .annotations import annotated
-from .members import find_in_body, find_in_method, find_stored
+from .members import find_in_body, find_in_method, find_making, find_stored
 from .reading import Reading, statement
 from .scopes import Scope
 
@@ -108,10 +109,26 @@ def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None
                 info.methods[one.name] = reading.program.function(one, reading.unit)
         elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
             fields.append(one.target.id)
+            if _says_data(reading, one):
+                info.told.add(one.target.id)
             value = kinds.read_back(annotated(reading, one.annotation))
             if value is not None:
                 reading.learn_attribute(info, one.target.id, value)
     info.fields = fields
+    find_making(info)
+
+
+def _says_data(reading: Reading, node: ast.AnnAssign) -> bool:
+    """``blocks: nnx.Data[list[Block]]``, ``blocks: list[Block] = nnx.data()``."""
+    said: ast.expr = node.annotation
+    if isinstance(said, ast.Constant) and isinstance(said.value, str):
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+            said = ast.parse(said.value, mode="eval").body
+    named = reading.peek(unsubscripted(said))
+    made = node.value.func if isinstance(node.value, ast.Call) else None
+    value = reading.peek(made) if made is not None else None
+    paths = {one.path for one in (named, value) if isinstance(one, Dotted)}
+    return not paths.isdisjoint(("nnx.Data", "nnx.data"))
 
 
 def _note_fields(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:

@@ -80,7 +80,7 @@ def read_body(reading: Reading, deferred: Deferred) -> None:
     first = first_argument(node.args)
     if outer.is_class and outer.owner and first and not is_static(node):
         scope.owner, scope.self_name = outer.owner, first
-        scope.in_init = node.name == "__init__"
+        scope.in_init = node.name in outer.owner.making
         scope.values[first] = Instance(outer.owner)
     elif outer.is_class and outer.owner and first and kinds.is_classmethod(node):
         scope.values[first] = outer.owner

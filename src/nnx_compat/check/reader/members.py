@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from ..syntax import FunctionNode, dotted, first_argument
+from ..syntax import FunctionNode, dotted, first_argument, is_attribute_of
 from ..values import ClassInfo
 
-__all__ = ["find_in_body", "find_in_method", "find_stored"]
+__all__ = ["find_in_body", "find_in_method", "find_making", "find_stored"]
 
 
 def find_in_body(body: Iterable[ast.stmt], info: ClassInfo) -> None:
@@ -42,6 +42,24 @@ def find_in_method(node: FunctionNode, info: ClassInfo) -> None:
     """Note the attributes that a method gives to ``self``."""
     if first := first_argument(node.args):
         find_stored(node, first, info)
+
+
+def find_making(info: ClassInfo) -> None:
+    """Note the methods that run while an instance is made, and what they assign."""
+    waiting = ["__init__", "__post_init__"]
+    while waiting:
+        name = waiting.pop()
+        method = info.methods.get(name)
+        if method is None or name in info.making:
+            continue
+        info.making.add(name)
+        first = first_argument(method.node.args)
+        for node in ast.walk(method.node):
+            if is_attribute_of(node, first):
+                if isinstance(node.ctx, ast.Store):
+                    info.made_with.add(node.attr)
+                else:
+                    waiting.append(node.attr)
 
 
 def find_stored(body: ast.AST, name: str, info: ClassInfo) -> None:

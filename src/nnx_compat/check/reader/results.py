@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from .. import events, kinds
-from ..held import arrays_made
+from ..held import arrays_in, arrays_made, holds_data
 from ..syntax import dotted
 from ..values import (
     ARRAY,
@@ -88,7 +88,7 @@ def applied(
         hand_over(reading, called.function, given, bound=not static)
         return called.function.returns
     if isinstance(called, ClassInfo):
-        _construct(reading, called, given)
+        _construct(reading, called, given, node)
         return Instance(called)
     if isinstance(called, Instance) and isinstance(called.kind, ClassInfo):
         call = called.kind.attribute("__call__")[1]
@@ -113,7 +113,7 @@ def applied(
     return instance(called)
 
 
-def _construct(reading: Reading, info: ClassInfo, given: Given) -> None:
+def _construct(reading: Reading, info: ClassInfo, given: Given, node: ast.expr) -> None:
     """Note what the constructor of a class of the project is given."""
     init = info.attribute("__init__")[1]
     while isinstance(init, Transformed):
@@ -125,6 +125,24 @@ def _construct(reading: Reading, info: ClassInfo, given: Given) -> None:
         for name, value in (named | dict(given.keywords)).items():
             if known(value) is not None:
                 reading.learn_attribute(info, name, kinds.read_back(value))
+        _show_fields(reading, info, node)
+
+
+def _show_fields(reading: Reading, info: ClassInfo, node: ast.expr) -> None:
+    """Show the containers that are given for fields, as what ``__init__`` assigns."""
+    if not isinstance(node, ast.Call):
+        return
+    written = dict(zip(info.init_fields(), node.args, strict=False))
+    written |= {k.arg: k.value for k in node.keywords if k.arg is not None}
+    for name, one in written.items():
+        value = None if isinstance(one, ast.Starred) else reading.peek(one)
+        told = any(name in family.told for family in info.families())
+        if holds_data(value) and not told:
+            reading.show(
+                events.Stored(
+                    one, info, name, one, True, known=value, arrays=arrays_in(value)
+                )
+            )
 
 
 def _of_transformed(

@@ -27,7 +27,7 @@ class Scope:
         self_name: in a method, its first parameter.
         function: in a function, what is known of it.
         treated: in a function, what is done with states in it.
-        in_init: whether it is ``__init__``.
+        in_init: whether it is ``__init__``, or runs when that runs.
         plain_lists: in a method, the attributes of ``self`` that it made plain lists.
         bound: how often each name was bound.
         imported: the names that come from other files of the program, and from which.
