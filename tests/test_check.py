@@ -1114,3 +1114,23 @@ Model(layers, told=layers)
     assert [(f.line, releases.spelled(f.excluded)) for f in lists] == [
         (10, "from 0.12.0")
     ]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("issubclass(nnx.LoRAParam, nnx.Param)", ["NC412"]),
+        ("isinstance(nnx.LoRAParam(1.0), (int, nnx.Param))", ["NC410", "NC412"]),
+        ("issubclass(nnx.LoRAParam, nnx.Variable)", []),
+        ("issubclass(nnx.LoRAParam, (nnx.Param, nnx.LoRAParam))", []),
+        ("issubclass(nnx.BatchStat, nnx.Param)", []),
+        ("isinstance(3, nnx.Param)", []),
+        ("class Low(nnx.LoRAParam): pass\nissubclass(Low, nnx.Param)", ["NC412"]),
+        ("def f(m): return nnx.split(m, nnx.Param, nnx.LoRAParam, ...)", ["NC410"]),
+        ("def f(m): return nnx.split(m, nnx.LoRAParam, nnx.Param, ...)", []),
+        ("def f(m): return nnx.state(m, nnx.Param)", []),
+    ],
+)
+def test_what_asks_whether_weights_of_lora_are_parameters_is_found(script, expected):
+    lora = sorted(c for c in codes(f"from flax import nnx\n{script}\n") if c > "NC4")
+    assert [code for code in lora if code < "NC5"] == expected

@@ -11,6 +11,7 @@ from .syntax import FunctionNode, Located
 from .values import Arrays, ClassInfo, Instance, Transformed, Value
 
 __all__ = [
+    "Asked",
     "Attribute",
     "Call",
     "Class",
@@ -256,6 +257,20 @@ class Class(Event):
     nones: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class Asked(Event):
+    """It is asked which class something is of: ``issubclass(kind, nnx.Param)``.
+
+    Attributes:
+        path: of the class of NNX that is asked about, or of an instance of it.
+        classes: the paths of the classes that it is held against.
+    """
+
+    node: ast.Call
+    path: str
+    classes: tuple[str, ...]
+
+
 Kind = Literal["split", "merge", "bind", "change", "run", "use"]
 
 
@@ -301,4 +316,4 @@ class Refusal(Event):
 
 
 #: Events that are about more than one place where code meets NNX.
-UNCOUNTED = (Class, Flattened, Mapped, Outside, Refusal, Treated, Unknown)
+UNCOUNTED = (Asked, Class, Flattened, Mapped, Outside, Refusal, Treated, Unknown)

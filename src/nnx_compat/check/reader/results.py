@@ -365,6 +365,8 @@ def _of_builtin(reading: Reading, node: ast.Call, name: str, given: Given) -> Va
     if name == "map" and len(given.arguments) > 1:
         handed = Given(tuple(map(element, given.arguments[1:])))
         return Several((), known(applied(reading, given.arguments[0], handed, node, 1)))
+    if name in ("isinstance", "issubclass") and len(given.arguments) == 2:
+        _show_asked(reading, node, *given.arguments)
     if name == "setattr" and len(given.arguments) == 3:
         _set_by_name(reading, node, given)
         return NOTHING
@@ -373,6 +375,21 @@ def _of_builtin(reading: Reading, node: ast.Call, name: str, given: Given) -> Va
     ):
         return _BUILTINS[name](given)
     return None
+
+
+def _show_asked(reading: Reading, node: ast.Call, asked: Value, classes: Value) -> None:
+    """Show which classes of NNX something is held against."""
+    listed = classes.all() if isinstance(classes, Several) else (classes,)
+    paths = tuple(one.path for one in listed if isinstance(one, Dotted))
+    if isinstance(asked, ClassInfo):
+        path = asked.native()
+    elif isinstance(asked, Dotted):
+        path = asked.path
+    else:
+        path = next(iter(kinds.of(asked)), "")
+    if path.startswith("nnx.") and paths:
+        compat = isinstance(asked, (Dotted, Instance)) and asked.compat
+        reading.show(events.Asked(node, path, paths, compat=compat))
 
 
 def _set_by_name(reading: Reading, node: ast.Call, given: Given) -> None:

@@ -92,8 +92,8 @@ def _listed() -> tuple[Rule[Any], ...]:
         set_attributes.RULE, scan_axes.RULE, mapped_streams.RULE, mapped_streams.SAME,
         missing_streams.RULE, loops.RULE, sharding.RULE, sharding.READ, pytrees.RULE,
         pytrees.TREE, stale_states.RULE, states_with_rngs.RULE, merged_copies.RULE,
-        swallowed.RULE, lora.RULE, stream_paths.RULE, refusals.RULE, deprecated.RULE,
-        deprecated.METHODS,
+        swallowed.RULE, lora.RULE, lora.ASKED, stream_paths.RULE, refusals.RULE,
+        deprecated.RULE, deprecated.METHODS,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 
