@@ -1134,3 +1134,35 @@ Model(layers, told=layers)
 def test_what_asks_whether_weights_of_lora_are_parameters_is_found(script, expected):
     lora = sorted(c for c in codes(f"from flax import nnx\n{script}\n") if c > "NC4")
     assert [code for code in lora if code < "NC5"] == expected
+
+
+_UPDATE = """\
+from flax import nnx
+
+class Model(nnx.Module):
+    def __init__(self, rngs):
+        self.layers = nnx.List([nnx.Linear(2, 2, rngs=rngs)])
+        self.table = nnx.data({{"0": nnx.Param(1.0)}})
+
+model = Model(nnx.Rngs(0))
+{line}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "certain"),
+    [
+        ("nnx.update(model, {'layers': {'0': {'bias': 1.0}}})", [True, False]),
+        ("nnx.update(model, {'layers': {0: {'bias': 1.0}}})", [True]),
+        ("nnx.update(model, {'table': {'0': 1.0}})", [True]),
+        ("nnx.update(model, nnx.state(model))", []),
+        ("nnx.merge(nnx.graphdef(model), {'table': {'0': 1.0}})", [True]),
+    ],
+)
+def test_a_dict_in_the_place_of_a_state_is_found_and_text_for_indices(line, certain):
+    dicts = [f for f in found(_UPDATE.format(line=line)) if f.code == "NC346"]
+    assert [f.certain for f in dicts] == certain
+    assert all(
+        releases.spelled(f.excluded) == ("up to 0.10.1" if f.certain else "from 0.10.2")
+        for f in dicts
+    )

@@ -67,6 +67,7 @@ def _listed() -> tuple[Rule[Any], ...]:
         outside,
         own_constructors,
         plain_lists,
+        plain_states,
         pytrees,
         raw_arrays,
         refusals,
@@ -93,7 +94,7 @@ def _listed() -> tuple[Rule[Any], ...]:
         missing_streams.RULE, loops.RULE, sharding.RULE, sharding.READ, pytrees.RULE,
         pytrees.TREE, stale_states.RULE, states_with_rngs.RULE, merged_copies.RULE,
         swallowed.RULE, lora.RULE, lora.ASKED, stream_paths.RULE, refusals.RULE,
-        deprecated.RULE, deprecated.METHODS,
+        deprecated.RULE, deprecated.METHODS, plain_states.RULE,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 
