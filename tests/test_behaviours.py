@@ -13,6 +13,7 @@ import importlib
 import itertools
 import operator
 import pickle
+import tempfile
 import threading
 import types
 import warnings
@@ -211,6 +212,7 @@ def probe_split_knows_nodes_by_thread():
             split(model)
         except Exception as error:
             failed.append(error)
+            MET.append(str(error))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -303,7 +305,10 @@ def probe_merge_takes_plain_dicts():
 
 @probe
 def probe_state_leaf_is_a_variable():
-    return isinstance(leaf(split(linear())[1], "kernel"), nnx.Variable)
+    kernel = leaf(split(linear())[1], "kernel")
+    for compute in (lambda: kernel + 1, lambda: jnp.ones((3, 2)) * kernel):
+        raises(TypeError, compute)
+    return isinstance(kernel, nnx.Variable)
 
 
 @probe
@@ -322,6 +327,7 @@ def probe_state_tie_is_where_assigned_first():
 @probe
 def probe_state_path_ends_in_raw_value():
     paths = jax.tree_util.tree_flatten_with_path(split(linear())[1])[0]
+    restore({"kernel": {"raw_value": jnp.ones(2)}}, {"kernel": {"value": jnp.ones(2)}})
     return jax.tree_util.keystr(paths[0][0]).endswith("raw_value")
 
 
@@ -357,8 +363,7 @@ def probe_state_nested_write_is_lost():
 @probe
 def probe_state_item_becomes_a_bare_array():
     state = split(linear())[1]
-    with contextlib.suppress(ValueError):
-        state["kernel"] = jnp.zeros((3, 2))
+    raises(ValueError, lambda: operator.setitem(state, "kernel", jnp.zeros((3, 2))))
     return isinstance(leaf(state, "kernel"), jax.Array)
 
 
@@ -440,6 +445,7 @@ def probe_variable_value_is_deprecated():
 
 @probe
 def probe_variable_has_get_value():
+    raises(AttributeError, lambda: nnx.Param(jnp.ones(2)).get_value())
     return hasattr(nnx.Param, "get_value")
 
 
@@ -584,7 +590,23 @@ def probe_trace_level_is_unchecked():
 
 @probe
 def probe_list_of_modules_is_refused():
-    return raises(ValueError, lambda: split(Holder(layers=[linear(), linear()])))
+    class Appending(nnx.Module):
+        def __init__(self):
+            self.layers = []
+            self.layers.append(linear())
+
+    def assign_again():
+        model = Holder(layers=None)
+        model.layers = [linear()]
+        split(model)
+
+    refused = {
+        raises(ValueError, lambda: split(Holder(layers=[linear(), linear()]))),
+        raises(ValueError, lambda: split(Appending())),
+        raises(ValueError, assign_again),
+    }
+    assert len(refused) == 1
+    return refused.pop()
 
 
 @probe
@@ -621,7 +643,9 @@ def probe_module_in_a_set_is_lost():
 
 @probe
 def probe_module_is_a_pytree():
-    return isinstance(jax.tree_util.tree_leaves(linear())[0], jax.Array)
+    model = linear()
+    raises(TypeError, lambda: jax.grad(lambda model: 1.0)(model))
+    return isinstance(jax.tree_util.tree_leaves(model)[0], jax.Array)
 
 
 @probe
@@ -683,6 +707,7 @@ def probe_scan_out_axes_hold_the_carry():
 
 @probe
 def probe_rngs_fork_is_a_stream():
+    raises(TypeError, lambda: nnx.Rngs(0).fork(split=2))
     return isinstance(nnx.Rngs(0).fork(), jax.Array)
 
 
@@ -721,9 +746,11 @@ def probe_vmap_splits_the_rngs():
     def make(rngs):
         return nnx.Linear(3, 3, rngs=rngs)
 
+    errors = (AttributeError, TypeError, ValueError, IndexError)
+    raises(errors, lambda: nnx.vmap(make, axis_size=2)(nnx.Rngs(0)))
     try:
         stack = nnx.vmap(make, in_axes=None, axis_size=2)(nnx.Rngs(0))
-    except (AttributeError, TypeError, ValueError, IndexError):
+    except errors:
         return False
     kernel = nc.get_value(vars(stack)["kernel"])
     return not bool(jnp.allclose(kernel[0], kernel[1]))
@@ -749,7 +776,7 @@ def probe_while_loop_refuses_a_tuple_of_modules():
 
 @probe
 def probe_jit_result_can_be_lowered():
-    return hasattr(nnx.jit(lambda x: x), "lower")
+    return not raises(AttributeError, lambda: nnx.jit(lambda x: x).lower)
 
 
 def saved_paths_of_an_optimizer():
@@ -766,8 +793,24 @@ def saved_paths_of_an_optimizer():
     return [jax.tree_util.keystr(path) for path, _ in leaves]
 
 
+def restore(written, into):
+    """Restore with orbax what has the same leaves in another structure."""
+    import orbax.checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/tree"
+        checkpointer = orbax.checkpoint.StandardCheckpointer()
+        checkpointer.save(path, written)
+        getattr(checkpointer, "wait_until_finished", int)()  # newer ones save meanwhile
+        raises((KeyError, ValueError), lambda: checkpointer.restore(path, into))
+
+
 @probe
 def probe_optimizer_state_holds_the_model():
+    ones = jnp.ones(2)
+    restore(
+        {"model": {"a": ones}, "step": ones}, {"opt_state": {"a": ones}, "step": ones}
+    )
     return any("model" in path for path in saved_paths_of_an_optimizer())
 
 

@@ -1,7 +1,8 @@
 """Anything that the facts know, explained: what, since when, and what to write instead.
 
-A rule or an error's code, a name with or without a parameter, a change of meaning, or
-the text of a native error as it was printed. Imports neither flax nor jax.
+A rule or an error's code, a name with or without a parameter, a change of meaning, what
+a newer jax broke, or the text of a native error as it was printed. Imports neither flax
+nor jax.
 
     >>> from nnx_compat import explain
     >>> print(explain.explain("merge-shares-variables").splitlines()[0])
@@ -16,12 +17,22 @@ import sys
 import traceback
 import types
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from . import errors, facts
+from .check.messages import Match, matches, natives, path_of, repair, spoken, told
 from .errors import UnknownFactError
 
-__all__ = ["Match", "annotate", "explain", "index", "known", "matches", "note"]
+__all__ = [
+    "Match",
+    "annotate",
+    "explain",
+    "index",
+    "known",
+    "matches",
+    "natives",
+    "note",
+    "told",
+]
 
 
 def explain(asked: str) -> str:
@@ -42,21 +53,68 @@ def explain(asked: str) -> str:
     """
     pages = list(_pages(asked.strip()))
     if not pages:
-        raise UnknownFactError(f"nothing is known of {asked!r}", instead=_alike(asked))
+        raise _unknown(asked)
     return "\n".join(pages)
 
 
 def _pages(asked: str) -> Iterator[str]:
+    yield from _of_subject(asked)
+    if re.search(r"\s", asked):
+        for match in matches(asked):
+            yield from _of_subject(match.subject)
+
+
+def _of_subject(asked: str) -> Iterator[str]:
+    """The pages of what can be asked for, but for the texts of errors."""
     yield from _of_code(asked)
     if asked in _behaviours():
         yield _of_behaviour(_behaviours()[asked])
+    if asked in facts.faults():
+        yield _of_fault(facts.fault(asked))
+    if asked == "jax":
+        yield _of_jax()
     yield from _of_name(asked)
-    if " " in asked:
-        for match in matches(asked):
-            if match.subject in _behaviours():
-                yield _of_behaviour(_behaviours()[match.subject])
-            else:
-                yield from _of_name(match.subject)
+
+
+def _unknown(asked: str) -> UnknownFactError:
+    """What to say where nothing is known: what comes nearest, and what to do next."""
+    found = f"nothing is known of {' '.join(asked.split())!r}"
+    if re.search(r"\s", asked):
+        return UnknownFactError(
+            found,
+            details=list(_nearest(asked)),
+            instead="nnx-compat check FILE, which reads the code that raises it",
+            otherwise="nnx-compat doctor, which says whether Flax and jax go together",
+        )
+    return UnknownFactError(found, instead=_alike(asked))
+
+
+def _nearest(message: str) -> Iterator[str]:
+    """The known texts that look alike, and the names that the message has in it."""
+    import difflib
+
+    texts = {" ".join(said.split()) for said in spoken(message)}
+    near: dict[str, tuple[float, str]] = {}
+    for symptom in (*facts.symptoms(), *natives()):
+        plain = re.sub(r"\\[dws]\+?|\\|\.\*|[\^$]", "", symptom.text)
+        like = max(difflib.SequenceMatcher(None, s, plain).ratio() for s in texts)
+        near[symptom.behaviour] = max(
+            near.get(symptom.behaviour, (0.0, "")), (like, plain)
+        )
+    for subject, (like, plain) in sorted(near.items(), key=lambda one: -one[1][0])[:3]:
+        if like > _LIKE:
+            yield f"alike: {plain!r}, nnx-compat explain {_quoted(subject)}"
+    for path in dict.fromkeys(re.findall(r"nnx\.[A-Za-z_]\w*", message)):
+        if path_of(path):
+            yield f"in it: {path}, nnx-compat explain {path}"
+
+
+#: How alike two texts have to be, from 0 to 1, so that one is named for the other.
+_LIKE = 0.5
+
+
+def _quoted(subject: str) -> str:
+    return f'"{subject}"' if " " in subject else subject
 
 
 def _alike(asked: str) -> str:
@@ -76,11 +134,12 @@ def known() -> list[str]:
         >>> {"GUARD", "NC101", "nnx.List"} <= set(explain.known())
         True
     """
-    return ["GUARD", *_codes(), *_behaviours(), *facts.names()]
+    listed = ["GUARD", "jax", *_codes(), *_behaviours(), *facts.faults()]
+    return list(dict.fromkeys([*listed, *facts.names()]))
 
 
 def index() -> list[tuple[str, str]]:
-    """The codes and the changes of meaning, each with a line; names are too many.
+    """The codes, the changes of meaning and the faults; names are too many.
 
     Example:
         >>> from nnx_compat import explain
@@ -92,7 +151,9 @@ def index() -> list[tuple[str, str]]:
     listed = [(code, _first(kind)) for code, kind in _errors().items()]
     listed += [(rule.code, rule.title) for rule in RULES]
     listed.append(("GUARD", _GUARD_TITLE))
-    return listed + [(row.id, row.text) for row in facts.behaviours()]
+    listed += [(row.id, row.text) for row in facts.behaviours()]
+    listed += [(row.id, row.text) for row in facts.faults().values()]
+    return [*listed, ("jax", "which versions of jax each release of Flax runs with")]
 
 
 # -- codes --------------------------------------------------------------------------
@@ -112,8 +173,7 @@ def _errors() -> dict[str, type[Exception]]:
     for name in errors.__all__:
         kind = getattr(errors, name)
         code = kind.code if issubclass(kind, errors.NnxCompatError) else name
-        if code != errors.NnxCompatError.code:
-            found[code] = kind
+        found[code] = kind
     return found
 
 
@@ -136,18 +196,16 @@ def _of_code(asked: str) -> Iterator[str]:
         yield _GUARD
     rule = by_code(asked.upper())
     if rule is not None:
-        yield page(rule)
+        yield page(rule) + _shown(rule.code, natives())
     for code, kind in _errors().items():
         if asked.upper() == code or asked == kind.__name__:
             yield _of_error(code, kind)
 
 
 def _of_error(code: str, kind: type[Exception]) -> str:
-    builtin = next(
-        base
-        for base in kind.__mro__
-        if base.__module__ == "builtins" and not issubclass(errors.NnxCompatError, base)
-    )
+    of_all = errors.NnxCompatError.__mro__[1:]
+    named = [base for base in kind.__mro__ if base.__module__ == "builtins"]
+    builtin = next((base for base in named if base not in of_all), Exception)
     title = kind.__name__ if code == kind.__name__ else f"{code}: {kind.__name__}"
     return (
         f"# {title}\n\n{inspect.getdoc(kind)}\n\n"
@@ -167,10 +225,47 @@ def _behaviours() -> dict[str, facts.Behaviour]:
 def _of_behaviour(row: facts.Behaviour) -> str:
     where = facts.worded(row.intervals) + (f", with jax {row.jax}" if row.jax else "")
     lines = [f"# {row.id}", "", row.text, "", f"So it is on: {where}."]
-    for symptom in facts.symptoms(row.id):
-        on = facts.worded(symptom.intervals)
-        lines.append(f"{symptom.kind.capitalize()} on {on}: `{symptom.text}`")
-    lines += ["", f"With nnx-compat: {row.remedy}"]
+    lines.append(_shown(row.id, facts.symptoms(row.id)))
+    lines.append(f"With nnx-compat: {row.remedy}")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(subject: str, symptoms: tuple[facts.Symptom, ...]) -> str:
+    """The native texts of something, a line each; ``""`` where there are none."""
+    lines = [
+        f"{row.kind.capitalize()} on {facts.worded(row.intervals)}: `{row.text}`\n"
+        for row in symptoms
+        if row.behaviour == subject
+    ]
+    return "\n" + "".join(lines) if lines else ""
+
+
+# -- what jax has to do with it -----------------------------------------------------
+
+
+def _of_fault(row: facts.Fault) -> str:
+    broken = "all of NNX" if row.breaks == ("import",) else ", ".join(row.breaks)
+    return (
+        f"# {row.id}\n\n{row.text}\n\nSo it is on flax {facts.worded(row.intervals)}, "
+        f"with jax {row.jax}. What it breaks: {broken}.\n"
+        f"{_shown(row.id, natives())}\nWhat to do: {repair(row)}\n"
+    )
+
+
+def _of_jax() -> str:
+    lines = [
+        "# jax",
+        "",
+        "A release of Flax runs with the versions of jax of its time: an older one "
+        "lacks names that it needs, and a newer one has dropped names that it uses. "
+        "`nnx-compat doctor` says whether the two that are installed go together.",
+        _shown("jax", natives()),
+        "| flax | jax | python |",
+        "| --- | --- | --- |",
+    ]
+    for row in facts.releases():
+        ends = f"{row.jax_oldest} to {row.jax_newest}"
+        lines.append(f"| {row.version} | {ends} | from {row.python} |")
     return "\n".join(lines) + "\n"
 
 
@@ -182,15 +277,18 @@ def _of_name(asked: str) -> Iterator[str]:
     found = re.fullmatch(r"([\w.]+?)(?:\(\))?(?:\s+|\()?(\w+)?\)?", asked)
     if found is None:
         return
-    path, parameter = _path(found[1]), found[2]
+    path, parameter = path_of(found[1]), found[2]
     if path is None:  # without a parameter the pattern may have cut the last letter
-        path, parameter = _path(asked), None
+        path, parameter = path_of(asked), None
     if path is None:
+        yield from _of_use(asked)
         return
     name = facts.name(path)
     if parameter and parameter not in name.parameters:
         return
     lines = [f"# {path}", "", f"Flax has it on: {facts.worded(name.intervals)}."]
+    if inside := facts.instance_member(path):
+        lines += ["", f"Instances have it on: {facts.worded(inside)}."]
     lines += _treated(path)
     shown = [parameter] if parameter else sorted(name.parameters)
     if shown:
@@ -203,14 +301,17 @@ def _of_name(asked: str) -> Iterator[str]:
         for one in members:
             short = one.rpartition(".")[2]
             lines.append(f"| `{short}` | {facts.worded(facts.name(one).intervals)} |")
-    yield "\n".join(lines) + "\n"
+    lines.append(_shown(f"{path} {parameter}" if parameter else path, natives()))
+    yield "\n".join(lines).rstrip() + "\n"
 
 
-def _path(text: str) -> str | None:
-    """The path in the facts of a name as people write it."""
-    below = text.rpartition("nnx.")[2] if "nnx." in text else text
-    path = f"nnx.{below}"
-    return path if path in set(facts.names()) else None
+def _of_use(asked: str) -> Iterator[str]:
+    """What is no name of NNX: a name of flax elsewhere, or what instances have."""
+    below = "nnx." + asked.rpartition("nnx.")[2]
+    for path, who in ((asked, "Flax has"), (below, "Instances have")):
+        having = facts.outside(path) or facts.instance_member(path)
+        if having:
+            yield f"# {path}\n\n{who} it on: {facts.worded(having)}.\n"
 
 
 def _treated(path: str) -> list[str]:
@@ -238,37 +339,6 @@ _TREATED = {
 # -- the texts of errors ------------------------------------------------------------
 
 
-class Match(NamedTuple):
-    """What an error's text is explained by.
-
-    Attributes:
-        subject: a behaviour's id, or a name with or without a parameter.
-        text: a sentence.
-        instead: what to do about it; may be ``""``.
-    """
-
-    subject: str
-    text: str
-    instead: str
-
-
-def matches(message: str, version: str = "") -> list[Match]:
-    """What is known of the text of a native error or warning.
-
-    Args:
-        message: its text, whole or in part.
-        version: of Flax; without it the text of any release is known.
-
-    Example:
-        >>> from nnx_compat import explain
-        >>> text = "module 'flax.nnx' has no attribute 'VariableState'"
-        >>> [match.subject for match in explain.matches(text)]
-        ['nnx.VariableState']
-    """
-    found = list(_symptoms(message, version)) + list(_lacking(message, version))
-    return list({match.subject: match for match in found}.values())
-
-
 def note(error: BaseException, version: str) -> str:
     """What to add to a native error on a release of Flax, or ``""``.
 
@@ -286,8 +356,7 @@ def note(error: BaseException, version: str) -> str:
     for match in matches(str(error), version):
         lines.append(f"nnx-compat: {match.text}")
         lines += [f"  instead: {match.instead}"] if match.instead else []
-        subject = f'"{match.subject}"' if " " in match.subject else match.subject
-        lines.append(f"  more:    nnx-compat explain {subject}")
+        lines.append(f"  more:    nnx-compat explain {_quoted(match.subject)}")
     return "\n".join(lines)
 
 
@@ -311,95 +380,25 @@ def _concerns_flax(error: BaseException) -> bool:
     Python words a missing attribute of a dict as it words one of a Module, and what has
     no hash says nothing of who asked for it.
     """
-    if isinstance(error, AttributeError) and getattr(error, "obj", None) is not None:
-        return _is_flax(error.obj)
-    if isinstance(error, ImportError):
-        return (error.name or "").partition(".")[0] == "flax"
+    about = getattr(error, "obj", None)
+    of_jax = isinstance(about, types.ModuleType) and _below("jax", about.__name__)
+    if isinstance(error, AttributeError) and about is not None and not of_jax:
+        return _is_flax(about)
+    if isinstance(error, ImportError) and not _below("jax", error.name):
+        return _below("flax", error.name)
     if "() got an unexpected" in str(error) or "() missing" in str(error):
         return True  # raised by the caller's own line, of a name that NNX has
     frames = traceback.walk_tb(error.__traceback__)
-    return any(_below_flax(frame.f_globals.get("__name__")) for frame, _ in frames)
+    return any(_below("flax", frame.f_globals.get("__name__")) for frame, _ in frames)
 
 
 def _is_flax(value: object) -> bool:
     """Whether it is a module or a class of Flax's, or an instance of one."""
     if isinstance(value, types.ModuleType):
-        return _below_flax(value.__name__)
+        return _below("flax", value.__name__)
     kind = value if isinstance(value, type) else type(value)
-    return any(_below_flax(base.__module__) for base in kind.__mro__)
+    return any(_below("flax", base.__module__) for base in kind.__mro__)
 
 
-def _below_flax(module: str | None) -> bool:
-    return (module or "").partition(".")[0] == "flax"
-
-
-def _symptoms(message: str, version: str) -> Iterator[Match]:
-    for symptom in facts.symptoms():
-        if version and not facts.within(facts.nearest(version), symptom.intervals):
-            continue
-        if symptom.found_in(message):
-            row = facts.behaviour(symptom.behaviour)
-            yield Match(
-                row.id, f"{row.text} ({facts.worded(row.intervals)})", row.remedy
-            )
-
-
-#: How Python words what a release lacks: each finds an owner, a name and a parameter.
-_LACKING = tuple(
-    re.compile(pattern)
-    for pattern in (
-        # Python's own words, and those of a module that Flax gave a __getattr__
-        r"[Mm]odule '?(?P<owner>flax[\w.]*nnx)[\w.]*'? has no attribute "
-        r"'(?P<name>\w+)'",
-        r"cannot import name '(?P<name>\w+)' from '(?P<owner>flax[\w.]*nnx)",
-        r"(?:type object )?'(?P<owner>\w+)'(?: object)? has no attribute "
-        r"'(?P<name>\w+)'",
-        r"(?:(?P<owner>\w+)\.)?(?P<name>\w+)\(\) got an unexpected keyword argument "
-        r"'(?P<parameter>\w+)'",
-        r"(?:(?P<owner>\w+)\.)?(?P<name>\w+)\(\) missing \d+ required [\w-]+ "
-        r"arguments?: '(?P<parameter>\w+)'",
-    )
-)
-#: The classes whose members people's own classes inherit.
-_BASES = ("Module", "Variable", "State", "Pytree")
-
-
-def _lacking(message: str, version: str) -> Iterator[Match]:
-    """A name or a parameter that some releases have and some have not."""
-    for pattern in _LACKING:
-        for found in pattern.finditer(message):
-            parts = found.groupdict()
-            owner, name = parts["owner"] or "", parts["name"]
-            parameter = parts.get("parameter") or ""
-            path = _owned(owner, name)
-            if path is None:
-                continue
-            row = facts.name(path)
-            having = row.parameters.get(parameter, ()) if parameter else row.intervals
-            if not having or (version and _expected(row, parameter, version, message)):
-                continue
-            said = f"{path}({parameter})" if parameter else path
-            subject = f"{path} {parameter}" if parameter else path
-            treated = facts.treatment(path, version or facts.releases()[-1].version)
-            instead = treated.instead if treated else ""
-            if not instead and path.removeprefix("nnx.") in facts.backports():
-                instead = "from nnx_compat import nnx, which has it on every release"
-            yield Match(subject, f"flax has {said} on: {facts.worded(having)}", instead)
-
-
-def _expected(row: facts.Name, parameter: str, version: str, message: str) -> bool:
-    """Whether the release is one that would not say so: it has what is asked for."""
-    there = row.on(version, parameter or None)
-    return not there if "missing" in message else there
-
-
-def _owned(owner: str, name: str) -> str | None:
-    """The path in the facts: a name of NNX, or a member of a class or of its bases."""
-    if owner.endswith("nnx") or not owner:
-        return _path(name)
-    if name == "__init__":
-        return _path(owner)
-    for base in (owner, *_BASES):
-        if (path := _path(f"{base}.{name}")) is not None:
-            return path
-    return None
+def _below(package: str, module: str | None) -> bool:
+    return (module or "").partition(".")[0] == package

@@ -264,7 +264,8 @@ def of_code(
 
     Returns:
         The parts ``change`` (what is an error there), ``read`` (what means something
-        else) and ``warns``, and what moves with it.
+        else) and ``warns``, ``left`` (what is an error, or means something else, on
+        the old release alone), and what moves with it.
 
     Raises:
         ArgumentValueError: as for ``between``.
@@ -287,16 +288,20 @@ def of_code(
     whole = between(old, new)
     report = check(paths, target=f"=={whole.new.version}", progress=progress)
     bit = releases.which(lambda version: version == whole.new.version)
+    before = releases.which(lambda version: version == whole.old.version)
     found: dict[str, list[Entry]] = {key: [] for key in _OF_CODE}
     for one in report.findings:
         if one.excluded & bit:
             key = "change" if one.error else "read"
         elif one.warns & bit:
             key = "warns"
+        elif one.excluded & before:
+            key = "left"
         else:
             continue
         likely = "" if one.certain else " (likely)"
-        entry = Entry(one.where, f"{one.code} {one.text}{likely}", "", one.instead)
+        instead = "" if key == "left" else one.instead
+        entry = Entry(one.where, f"{one.code} {one.text}{likely}", "", instead)
         found[key].append(entry)
     parts = [Part(key, _OF_CODE[key], tuple(some)) for key, some in found.items()]
     parts += [part for part in whole.parts if part.key in ("moves", "stops")]
@@ -309,6 +314,7 @@ _OF_CODE = {
     "change": "Must change: an error there",
     "read": "Read this: it means something else there",
     "warns": "Warns there",
+    "left": "Left behind: an error or another meaning on the old release, not there",
 }
 
 

@@ -1,0 +1,113 @@
+"""Programs that meet a native error or warning, by what its text is about.
+
+They use the native API. Which of them raises what on which release is in symptoms.toml.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nnx_compat.check.rules import RULES
+from nnx_compat.revisions import nnx
+
+
+def _layer():
+    return nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+
+
+def _assigned_late():
+    class Model(nnx.Module):
+        def __init__(self):
+            self.w = None
+
+    Model().w = nnx.Param(jnp.ones(2))
+
+
+class _Dropping(nnx.Module):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(2, 2, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.dropout(self.linear(x))
+
+
+def _mapped(split):
+    make = nnx.split_rngs(splits=3)(nnx.vmap(_Dropping, in_axes=0, out_axes=0))
+    run = nnx.scan(
+        lambda layer, x: layer(x), in_axes=(0, nnx.Carry), out_axes=nnx.Carry
+    )
+    run = nnx.split_rngs(splits=3)(run) if split else run
+    run(make(nnx.Rngs(0)), jnp.ones((1, 2)))
+
+
+def _optimizer():
+    model = _layer()
+    try:
+        return model, nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
+    except TypeError:  # the first ones take no wrt=
+        return model, nnx.Optimizer(model, optax.sgd(0.1))
+
+
+def _updated(*others):
+    model, optimizer = _optimizer()
+    optimizer.update(*others, {})
+
+
+def _key():
+    return jax.random.key(0)
+
+
+#: Besides the example of a rule, for the texts that are about its code.
+PROGRAMS = {
+    "NC302": [lambda: nnx.jit(static_argnames="n")],
+    "NC310": [
+        lambda: _updated(None),
+        lambda: _updated(),
+        lambda: _optimizer()[1].model,
+    ],
+    "NC311": [lambda: nnx.Optimizer(_layer(), optax.sgd(0.1))],
+    "NC341": [lambda: _mapped(split=False), lambda: _mapped(split=True)],
+    "NC342": [lambda: nnx.Rngs(params=0).dropout()],
+    "NC402": [
+        lambda: _key() * 0.5,
+        lambda: np.zeros((), _key().dtype),
+        lambda: jax.grad(lambda key: 1.0)(_key()),
+        lambda: np.asarray(_key()),
+    ],
+    "nnx.LSTMCell": [
+        lambda: nnx.LSTMCell(2, 2, rngs=nnx.Rngs(0)).initialize_carry((1, 2))
+    ],
+    "nnx.Rngs": [lambda: nnx.Rngs(0).split(2)],
+    "nnx.Sequential": [
+        lambda: nnx.Sequential(_layer(), _layer()),
+        lambda: nnx.Sequential([_layer(), _layer()])(jnp.ones((1, 2))),
+    ],
+    "nnx.VariableState": [lambda: nnx.VariableState(nnx.Param, jnp.ones(2))],
+    "nnx.data": [_assigned_late],
+    "nnx.grad wrt": [lambda: nnx.grad(lambda model: 1.0, wrt=nnx.Param)(_layer())],
+    "nnx.jit": [lambda: nnx.jit(lambda x: x)(1.0)],
+}
+
+
+def _example(script):
+    return lambda: exec(compile(script, "example", "exec"), {"__name__": "example"})
+
+
+def met(about):
+    """The texts of what the programs about something raise here, and warn of."""
+    programs = [_example(rule.before) for rule in RULES if rule.code == about]
+    texts = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for program in programs + PROGRAMS.get(about, []):
+            try:
+                program()
+            except Exception as error:
+                texts.append(str(error))
+    return texts + [str(warning.message) for warning in caught]
