@@ -28,6 +28,15 @@ def _assigned_late():
     Model().w = nnx.Param(jnp.ones(2))
 
 
+def _replaced():
+    class Model(nnx.Module):
+        def __init__(self):
+            setattr(self, "0", nnx.Param(jnp.ones(2)))
+
+    state = nnx.state(Model())
+    nnx.replace_by_pure_dict(state, nnx.to_pure_dict(state))
+
+
 class _Dropping(nnx.Module):
     def __init__(self, rngs):
         self.linear = nnx.Linear(2, 2, rngs=rngs)
@@ -89,9 +98,11 @@ PROGRAMS = {
         lambda: nnx.Sequential([_layer(), _layer()])(jnp.ones((1, 2))),
     ],
     "nnx.VariableState": [lambda: nnx.VariableState(nnx.Param, jnp.ones(2))],
+    "nnx.capture": [lambda: _layer().sow(nnx.Intermediate, "seen", 1)],
     "nnx.data": [_assigned_late],
     "nnx.grad wrt": [lambda: nnx.grad(lambda model: 1.0, wrt=nnx.Param)(_layer())],
     "nnx.jit": [lambda: nnx.jit(lambda x: x)(1.0)],
+    "nnx.replace_by_pure_dict": [_replaced],
 }
 
 

@@ -272,6 +272,9 @@ def test_jax_refuses_an_argument_with_this_text(argument, row):
         ("jit() got an unexpected keyword argument 'abstracted_axes'",
          "jit-passes-abstracted-axes"),
         ("cannot import name 'identity' from 'jax.nn'", "jax"),
+        ("static() takes 0 positional arguments but 1 was given", "nnx.static"),
+        ("AttributeError: No attribute 'to_pure_dict' in State",
+         "nnx.State.to_pure_dict"),
     ],
 )  # fmt: skip
 def test_a_pasted_text_is_explained_by_its_cause(said, subject, capsys):

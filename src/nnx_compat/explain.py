@@ -295,11 +295,12 @@ def _of_name(asked: str) -> Iterator[str]:
         lines += ["", "| parameter | flax |", "| --- | --- |"]
     for one in shown:
         lines.append(f"| `{one}` | {facts.worded(name.parameters[one])} |")
-    members = [p for p in facts.names() if p.rpartition(".")[0] == path]
+    below = f"{path}."
+    members = [p for p in facts.names() if p.startswith(below)]
     if members and not parameter:
         lines += ["", "| member | flax |", "| --- | --- |"]
         for one in members:
-            short = one.rpartition(".")[2]
+            short = one.removeprefix(below)
             lines.append(f"| `{short}` | {facts.worded(facts.name(one).intervals)} |")
     lines.append(_shown(f"{path} {parameter}" if parameter else path, natives()))
     yield "\n".join(lines).rstrip() + "\n"

@@ -20,7 +20,16 @@ from typing import Any, NamedTuple
 from . import facts
 from .errors import ArgumentValueError
 
-__all__ = ["FORMATS", "Entry", "Part", "Upgrade", "between", "of_code", "pages"]
+__all__ = [
+    "FORMATS",
+    "OF_CODE",
+    "Entry",
+    "Part",
+    "Upgrade",
+    "between",
+    "of_code",
+    "pages",
+]
 
 
 class Entry(NamedTuple):
@@ -289,7 +298,7 @@ def of_code(
     report = check(paths, target=f"=={whole.new.version}", progress=progress)
     bit = releases.which(lambda version: version == whole.new.version)
     before = releases.which(lambda version: version == whole.old.version)
-    found: dict[str, list[Entry]] = {key: [] for key in _OF_CODE}
+    found: dict[str, list[Entry]] = {key: [] for key in OF_CODE}
     for one in report.findings:
         if one.excluded & bit:
             key = "change" if one.error else "read"
@@ -303,14 +312,15 @@ def of_code(
         instead = "" if key == "left" else one.instead
         entry = Entry(one.where, f"{one.code} {one.text}{likely}", "", instead)
         found[key].append(entry)
-    parts = [Part(key, _OF_CODE[key], tuple(some)) for key, some in found.items()]
+    parts = [Part(key, OF_CODE[key], tuple(some)) for key, some in found.items()]
     parts += [part for part in whole.parts if part.key in ("moves", "stops")]
     far = (*output.counted(report), output.runs(report))
     notes = (*report.unread, *far, *_commands(whole.new, paths))
     return Upgrade(whole.old, whole.new, tuple(p for p in parts if p.entries), notes)
 
 
-_OF_CODE = {
+#: What files meet, by key: the parts of ``of_code`` and their titles.
+OF_CODE = {
     "change": "Must change: an error there",
     "read": "Read this: it means something else there",
     "warns": "Warns there",

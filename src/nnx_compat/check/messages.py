@@ -51,7 +51,7 @@ def matches(message: str, version: str = "") -> list[Match]:
         ['nnx.VariableState']
     """
     found = list(_symptoms(message, version)) + list(_lacking(message, version))
-    found += _outside(message)
+    found += [*_outside(message), *_counted(message)]
     return list({match.subject: match for match in found}.values())
 
 
@@ -144,6 +144,7 @@ _LACKING = tuple(
         # a pickle names the module that a class was in
         r"No module named '(?P<owner>flax[\w.]*nnx)\.(?P<name>\w+)",
         r"Can't get attribute '(?P<name>\w+)' on <module '(?P<owner>flax[\w.]*nnx)",
+        r"No attribute '(?P<name>\w+)' in (?P<owner>State)",
         r"(?:type object )?'(?P<owner>\w+)'(?: object)? has no attribute "
         r"'(?P<name>\w+)'",
         r"(?:(?P<owner>\w+)\.)?(?P<name>\w+)\(\) got an unexpected keyword argument "
@@ -183,6 +184,22 @@ def _outside(message: str) -> list[Match]:
         for path in paths
         if (having := facts.outside(path))
     ]
+
+
+def _counted(message: str) -> Iterator[Match]:
+    """A call with more arguments by position than some releases take."""
+    said = (
+        r"(?:(\w+)\.)?(\w+)\(\) takes [\w ]+ positional arguments? but \d+ "
+        r"(?:was|were) given"
+    )
+    for owner, name in re.findall(said, message):
+        path = _owned(owner, name)
+        called = facts.call(path) if path else None
+        if path and called and len(called.most) > 1:
+            rows = called.most.items()
+            counts = [f"{most} on {facts.worded(where)}" for most, where in rows]
+            takes = f"{path} takes by position, at most: {'; '.join(counts)}"
+            yield Match(path, takes, told(path).instead or "name the arguments")
 
 
 def _expected(row: facts.Name, parameter: str, version: str, message: str) -> bool:
