@@ -15,6 +15,8 @@ import optax
 from nnx_compat.check.rules import RULES
 from nnx_compat.revisions import nnx
 
+from .test_behaviours import MET, PROBES
+
 
 def _layer():
     return nnx.Linear(2, 2, rngs=nnx.Rngs(0))
@@ -113,6 +115,8 @@ def _example(script):
 def met(about):
     """The texts of what the programs about something raise here, and warn of."""
     programs = [_example(rule.before) for rule in RULES if rule.code == about]
+    programs += [PROBES[about]] if about in PROBES else []
+    MET.clear()  # where a probe keeps what it met
     texts = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -121,4 +125,4 @@ def met(about):
                 program()
             except Exception as error:
                 texts.append(str(error))
-    return texts + [str(warning.message) for warning in caught]
+    return texts + MET + [str(warning.message) for warning in caught]

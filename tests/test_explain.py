@@ -81,7 +81,8 @@ def test_a_page_of_a_change_has_its_sentence_releases_remedy_and_symptoms(row):
     assert page.startswith(f"# {row.id}\n\n{row.text}\n")
     assert f"So it is on: {facts.worded(row.intervals)}" in page
     assert row.remedy in page
-    for symptom in facts.symptoms(row.id):
+    of_it = [text for text in explain.natives() if text.behaviour == row.id]
+    for symptom in (*facts.symptoms(row.id), *of_it):
         on = facts.worded(symptom.intervals)
         assert f"{symptom.kind.capitalize()} on {on}: `{symptom.text}`" in page
 
@@ -156,6 +157,7 @@ def test_there_are_texts_enough_and_each_is_about_something_known():
     tables = read(text("symptoms.toml"))
     assert sum(map(len, tables.values())) >= 45
     known = {*facts.faults(), *(rule.code for rule in RULES), "jax"}
+    known |= {row.id for row in facts.behaviours()}
     for row in explain.natives():
         name, _, parameter = row.behaviour.partition(" ")
         assert row.behaviour in known or name in facts.names()
@@ -284,6 +286,13 @@ def test_a_pasted_text_is_explained_by_its_cause(said, subject, capsys):
         shown = capsys.readouterr().out
         assert f"# {subject}" in shown
         assert subject in [match.subject for match in explain.matches(pasted)]
+
+
+def test_a_pasted_error_of_ours_or_line_of_the_checker_is_explained_by_its_code():
+    raised = errors.DonatedError("the array at w was given up", instead="step.sync()")
+    assert explain.explain(str(raised)).startswith("# NC041: DonatedError\n")
+    line = "model.py:3:9 NC320 `self.layers` is a plain container"
+    assert explain.explain(line).startswith("# NC320: ")
 
 
 def test_a_member_that_a_builtin_lacks_is_no_name_of_nnx():

@@ -60,8 +60,11 @@ def explain(asked: str) -> str:
 def _pages(asked: str) -> Iterator[str]:
     yield from _of_subject(asked)
     if re.search(r"\s", asked):
-        for match in matches(asked):
-            yield from _of_subject(match.subject)
+        # an error of ours ends with its code, and so does what the checker finds
+        subjects = re.findall(r"\bNC\d{3}\b", asked)
+        subjects += [match.subject for match in matches(asked)]
+        for subject in dict.fromkeys(subjects):
+            yield from _of_subject(subject)
 
 
 def _of_subject(asked: str) -> Iterator[str]:
@@ -225,7 +228,7 @@ def _behaviours() -> dict[str, facts.Behaviour]:
 def _of_behaviour(row: facts.Behaviour) -> str:
     where = facts.worded(row.intervals) + (f", with jax {row.jax}" if row.jax else "")
     lines = [f"# {row.id}", "", row.text, "", f"So it is on: {where}."]
-    lines.append(_shown(row.id, facts.symptoms(row.id)))
+    lines.append(_shown(row.id, (*facts.symptoms(row.id), *natives())))
     lines.append(f"With nnx-compat: {row.remedy}")
     return "\n".join(lines) + "\n"
 

@@ -57,10 +57,10 @@ def matches(message: str, version: str = "") -> list[Match]:
 
 @cache
 def natives() -> tuple[facts.Symptom, ...]:
-    """The native texts that show no change of meaning, but something else.
+    """The native texts of what is no change of meaning, or one that is mostly silent.
 
     Their ``behaviour`` is the code of a rule, a name with or without a parameter, a
-    fault, or ``"jax"``.
+    fault, ``"jax"``, or a change's id.
 
     Example:
         >>> from nnx_compat.check import messages
