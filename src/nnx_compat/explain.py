@@ -99,7 +99,8 @@ def _nearest(message: str) -> Iterator[str]:
     texts = {" ".join(said.split()) for said in spoken(message)}
     near: dict[str, tuple[float, str]] = {}
     for symptom in (*facts.symptoms(), *natives()):
-        plain = re.sub(r"\\[dws]\+?|\\|\.\*|[\^$]", "", symptom.text)
+        plain = _GROUP.sub(r"\1", symptom.text)
+        plain = re.sub(r"\\b|\\|[\^$]", "", _WILD.sub("...", plain))
         like = max(difflib.SequenceMatcher(None, s, plain).ratio() for s in texts)
         near[symptom.behaviour] = max(
             near.get(symptom.behaviour, (0.0, "")), (like, plain)
@@ -112,6 +113,10 @@ def _nearest(message: str) -> Iterator[str]:
             yield f"in it: {path}, nnx-compat explain {path}"
 
 
+#: Alternatives in a regular expression, of which the first one is shown.
+_GROUP = re.compile(r"(?<!\\)\(([^()|]*)(\|[^()]*)?(?<!\\)\)\??")
+#: What stands for any word or text.
+_WILD = re.compile(r"\\[dwS]\+?|\.\*|\[\^'\]\*")
 #: How alike two texts have to be, from 0 to 1, so that one is named for the other.
 _LIKE = 0.5
 
