@@ -57,6 +57,13 @@ def _mapped(split):
     run(make(nnx.Rngs(0)), jnp.ones((1, 2)))
 
 
+def _restored():
+    """What a model with a Dropout had in a file, when its Rngs was another's."""
+    stream = {"count": jnp.array(0), "key": jax.random.key(0)}
+    state = nnx.state(_Dropping(nnx.Rngs(0)))
+    nnx.replace_by_pure_dict(state, {"dropout": {"rngs": {"dropout": stream}}})
+
+
 def _optimizer():
     model = _layer()
     try:
@@ -91,6 +98,7 @@ PROGRAMS = {
         lambda: jax.grad(lambda key: 1.0)(_key()),
         lambda: np.asarray(_key()),
     ],
+    "dropout-forks-its-rngs": [_restored],
     "nnx.LSTMCell": [
         lambda: nnx.LSTMCell(2, 2, rngs=nnx.Rngs(0)).initialize_carry((1, 2))
     ],
