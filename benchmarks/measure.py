@@ -81,7 +81,7 @@ def write(file, rows, **more):
     """What was measured as JSON, where a file was asked for."""
     if file:
         measured = {
-            "source": source.digests("src"),
+            "source": source.digests(source.LIBRARY),
             "seconds": round(time.time() - STARTED),
         }
         text = json.dumps({**versions(), **measured, **more, "rows": rows}, indent=1)

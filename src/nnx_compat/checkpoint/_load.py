@@ -7,7 +7,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from ..errors import ArgumentTypeError, ArgumentValueError, CheckpointStructureError
+from ..errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    CheckpointFormError,
+    CheckpointStructureError,
+)
 from ..functional import Filter, predicate
 from ._match import Chosen, Match, matched
 from ._rename import Rename, renamed
@@ -155,6 +160,8 @@ def _read(match: Match, cast: bool) -> dict[Any, Any]:
     for pick, value in reader.each(match.picks):
         try:
             found[pick.slot.path] = value()
+        except CheckpointFormError:  # the file is damaged, and that is no cast's fault
+            raise
         except ValueError as error:
             raise CheckpointStructureError(
                 f"{match.target(pick.slot)}: {error}; nothing was changed",

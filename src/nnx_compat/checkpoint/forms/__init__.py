@@ -19,10 +19,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Protocol, cast
 
-from ...errors import ArgumentValueError, CheckpointFormError, CheckpointNotFoundError
+from ...errors import (
+    ArgumentValueError,
+    CheckpointFormError,
+    CheckpointNotFoundError,
+    NnxCompatError,
+)
 from .._table import Contents
 
 #: In the order in which they are asked.
@@ -59,14 +67,35 @@ def opened(path: str | os.PathLike[str], step: int | None = None) -> Contents:
     if place.is_file():
         with place.open("rb") as file:
             head = file.read(_HEAD)
-    for name in FORMS:
-        form = cast("Form", importlib.import_module(f".{name}", __name__))
-        if form.recognises(place, head):
-            return form.contents(place, step)
+    try:
+        for name in FORMS:
+            form = cast("Form", importlib.import_module(f".{name}", __name__))
+            if form.recognises(place, head):
+                return form.contents(place, step)
+    except NnxCompatError:
+        raise
+    except BROKEN as error:
+        raise damaged(place, error) from None
     raise CheckpointFormError(
         f"{place} is of no form that is known: "
         + ("a folder with " + _listed(place) if place.is_dir() else f"begins {head!r}"),
         instead=f"one of: {', '.join(FORMS)}",
+    )
+
+
+#: What parsers of JSON, zip archives and the like raise at a byte that is wrong.
+BROKEN = (
+    ValueError, LookupError, TypeError, AttributeError, EOFError, RecursionError,
+    struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError, OverflowError,
+)  # fmt: skip
+
+
+def damaged(place: Path, why: object) -> CheckpointFormError:
+    """The error of a file that is not whole, or was changed."""
+    if isinstance(why, Exception):
+        why = " ".join(f"{type(why).__name__}: {why}"[:300].split())
+    return CheckpointFormError(
+        f"{place} is damaged: {why}", instead="a copy of it that is whole"
     )
 
 

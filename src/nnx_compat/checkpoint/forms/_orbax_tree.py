@@ -12,6 +12,7 @@ no tensorstore at all for folders, and one read per array for OCDBT.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from ...errors import CheckpointFormError, MissingPackageError
 from .. import _table
 from .._dtypes import named
 from .._table import Entry, Index
-from . import msgpack
+from . import damaged, msgpack
 
 if TYPE_CHECKING:
     from .._table import Array, Reader
@@ -139,15 +140,18 @@ class Tree:
     # -- the arrays ------------------------------------------------------------------
 
     def _stored(self, path: _table.Path, name: str, scalar: bool) -> Entry:
-        shape, dtype = self._described(name)
+        shape, dtype, chunks = self._described(name)
         impl = self._implementations.get(name)
         kind: _table.Kind = "key" if impl else "scalar" if scalar else "array"
-        return Entry(
-            path, kind, shape, dtype, impl=impl, source=name, load=self._reader(name)
-        )
+        load = self._reader(name, chunks)
+        return Entry(path, kind, shape, dtype, impl=impl, source=name, load=load)
 
-    def _described(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and dtype of an array, from the JSON beside its chunks."""
+    def _described(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+        """Shape, dtype and number of chunks, from the JSON beside these.
+
+        Every orbax writes all chunks of zarr; of zarr3 the oldest leave out those that
+        are zero, and 0 stands for a number that is not known.
+        """
         part = "zarr.json" if self.zarr3 else ".zarray"
         if self.ocdbt:
             data = self._store.read(f"{name}/{part}").result().value
@@ -158,7 +162,11 @@ class Tree:
             raise self._damaged(f"the array {name} is in its structure and not stored")
         about = json.loads(data)
         dtype = named(about["data_type" if self.zarr3 else "dtype"])
-        return tuple(about["shape"]), dtype
+        shape, chunks = tuple(about["shape"]), 0
+        if not (self.ocdbt or self.zarr3):
+            sizes = zip(shape, about["chunks"], strict=True)
+            chunks = math.prod(-(-size // chunk) for size, chunk in sizes)
+        return shape, dtype, chunks
 
     @cached_property
     def _tensorstore(self) -> Any:
@@ -188,8 +196,11 @@ class Tree:
             return {"driver": "ocdbt", "base": base, "path": path}
         return {"driver": "file", "path": f"{self.folder}/{path}"}
 
-    def _reader(self, name: str) -> Reader:
+    def _reader(self, name: str, chunks: int) -> Reader:
         def load(index: Index) -> Array:
+            # tensorstore reads zeros where a chunk is not there
+            if chunks and self._chunks(name) < chunks:
+                raise self._damaged(f"of the array {name} chunks are missing")
             spec = {
                 "driver": "zarr3" if self.zarr3 else "zarr",
                 "kvstore": self._location(f"{name}/"),
@@ -204,8 +215,9 @@ class Tree:
 
         return load
 
+    def _chunks(self, name: str) -> int:
+        folder = self.folder / name
+        return sum(one.name[:1].isdigit() for one in folder.rglob("*") if one.is_file())
+
     def _damaged(self, why: str) -> CheckpointFormError:
-        return CheckpointFormError(
-            f"{self.folder} is damaged: {why}",
-            instead="a copy of the folder that is whole",
-        )
+        return damaged(self.folder, why)

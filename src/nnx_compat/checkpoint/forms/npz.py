@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import CheckpointFormError
 from .._dtypes import named
 from .._table import Contents, Entry, Index, Item
-from . import without_steps
+from . import BROKEN, damaged, without_steps
 
 if TYPE_CHECKING:
     from .._table import Array
@@ -53,7 +53,7 @@ def _entry(place: Path, archive: zipfile.ZipFile, name: str, separator: str) -> 
                 else np.lib.format.read_array_header_2_0(file)
             )
         except ValueError as error:
-            raise _damaged(place, name, str(error)) from None
+            raise damaged(place, f"the array {name}: {error}") from None
         start = file.tell()
     shape, fortran_order, dtype = header
     if dtype.hasobject:
@@ -71,18 +71,15 @@ def _entry(place: Path, archive: zipfile.ZipFile, name: str, separator: str) -> 
         # "AST constructor recursion depth mismatch" (gh-106905).
         whole = np.empty(shape, dtype, order="F" if fortran_order else "C")
         raw = whole.reshape(-1, order="A").view(np.uint8).data
-        with zipfile.ZipFile(place) as archive, archive.open(member) as file:
-            file.read(start)
-            if cast(BufferedIOBase, file).readinto(raw) < raw.nbytes:
-                raise _damaged(place, name, "it ends too early")
+        try:
+            with zipfile.ZipFile(place) as archive, archive.open(member) as file:
+                file.read(start)
+                got = cast(BufferedIOBase, file).readinto(raw)
+        except BROKEN as error:
+            raise damaged(place, error) from None
+        if got < raw.nbytes:
+            raise damaged(place, f"the array {name} ends too early")
         read: Array = np.array(whole[index], order="C")
         return read
 
     return Entry(path, shape=shape, dtype=dtype, source=name, load=load)
-
-
-def _damaged(place: Path, name: str, why: str) -> CheckpointFormError:
-    return CheckpointFormError(
-        f"{place}: the array {name} is damaged: {why}",
-        instead="a copy of the file that is whole",
-    )
