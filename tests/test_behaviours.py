@@ -457,9 +457,10 @@ def probe_variable_replace_value_is_lost():
 
 @probe
 def probe_variable_is_a_pytree():
-    return not isinstance(
-        jax.tree_util.tree_leaves(nnx.Param(jnp.ones(2)))[0], nnx.Variable
-    )
+    variable = nnx.Param(jnp.ones(2))
+    opened = not isinstance(jax.tree_util.tree_leaves(variable)[0], nnx.Variable)
+    assert isinstance(jax.jit(lambda v: v)(variable), nnx.Variable) is opened
+    return opened
 
 
 @probe
