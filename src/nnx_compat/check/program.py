@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from .modules import is_of_others
 from .sources import Source, SourceError
 from .syntax import FunctionNode, all_statements
-from .values import ClassInfo, Function, Value
+from .values import ClassInfo, Function, Reader, Turn, Value
 
 if TYPE_CHECKING:
     from .reader.reading import Reading
@@ -35,6 +35,7 @@ class Unit:
         parts: its path without the ending, in parts.
         imports: the files of the program that it imports.
         importers: the files that import it.
+        users: what has asked for its names.
         exports: what its names stand for once it has been read.
         reading: how it was read last.
     """
@@ -44,6 +45,7 @@ class Unit:
     parts: tuple[str, ...]
     imports: list[Unit] = field(default_factory=list)
     importers: set[Unit] = field(default_factory=set)
+    users: set[Reader] = field(default_factory=set)
     exports: dict[str, Value] = field(default_factory=dict)
     reading: Reading | None = None
 
@@ -72,15 +74,18 @@ class Program:
     Attributes:
         units: those that can meet NNX, each after what it imports.
         unread: those that are no Python, and why.
-        stale: the files for which something has become known since they were read.
+        turn: what is being read.
+        stale: that for which something has become known since it was read.
         own_names: the names of all methods of the program's classes.
         is_meshless: whether nothing in it speaks of a mesh.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self.unread: dict[str, str] = {}
-        self.stale: set[Unit] = set()
+        self.turn = Turn()
+        self.stale: set[Reader] = set()
         self.own_names: set[str] = set()
+        self._askers: dict[str, set[Reader]] = {}
         self.functions: dict[ast.AST, Function] = {}
         self.classes: dict[ast.ClassDef, ClassInfo] = {}
         self._by_parts: dict[tuple[str, ...], Unit] = {}
@@ -166,14 +171,37 @@ class Program:
         """What is known of a function, by its definition."""
         found = self.functions.get(node)
         if found is None:
-            found = self.functions[node] = Function(node, unit)
+            found = self.functions[node] = Function(node, unit, turn=self.turn)
         return found
+
+    def is_own(self, name: str) -> bool:
+        """Whether a class of the program has a method of this name."""
+        self.turn.note(self._askers.setdefault(name, set()))
+        return name in self.own_names
+
+    def add_own(self, name: str) -> None:
+        """Note that a class of the program has a method of this name."""
+        if name not in self.own_names:
+            self.own_names.add(name)
+            self.stale |= self._askers.get(name, set())
+
+    def derived(self, info: ClassInfo, bases: tuple[Value, ...]) -> None:
+        """Note which bases a class has."""
+        if bases == info.bases:
+            return
+        if info.users:
+            for one in self.classes.values():
+                if info in one.families():
+                    self.stale |= one.users
+                    self.stale |= set() if one.above is None else one.above.users
+        info.bases = bases
+        self.turn.lines += 1
 
     def class_info(self, node: ast.ClassDef) -> ClassInfo:
         """What is known of a class, by its definition."""
         found = self.classes.get(node)
         if found is None:
-            found = self.classes[node] = ClassInfo(node.name)
+            found = self.classes[node] = ClassInfo(node.name, turn=self.turn)
         return found
 
 

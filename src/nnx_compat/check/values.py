@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, Union
 
 from .syntax import FunctionNode
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARRAY", "Bound", "ClassInfo", "Container", "Dotted", "Function", "Instance",
-    "Keys", "Local", "Made", "NOTHING", "Partial", "Several", "Transformed", "UNCLEAR",
-    "Value", "element", "instance", "joined", "known",
+    "Keys", "Local", "Made", "NOTHING", "Partial", "Reader", "Several", "Transformed",
+    "Turn", "UNCLEAR", "Value", "element", "instance", "joined", "known",
 ]  # fmt: skip
 
 #: What arrays of jax are instances of here.
@@ -88,6 +88,30 @@ class Made:
     node: ast.Call = field(compare=False)
 
 
+Reader = Union["Unit", "Function"]
+
+
+class Turn:
+    """What is being read now: the body of a function, or a file outside of those.
+
+    What a reader asks of classes and functions is noted there, so that it is read again
+    when the answer changes, and only then.
+
+    Attributes:
+        reader: what is being read.
+        lines: how often bases of a class have changed: until then, its line stands.
+    """
+
+    def __init__(self) -> None:
+        self.reader: Reader | None = None
+        self.lines = 0
+
+    def note(self, users: set[Reader]) -> None:
+        """Note that what is being read asks for something."""
+        if self.reader is not None:
+            users.add(self.reader)
+
+
 @dataclass(eq=False)
 class ClassInfo:
     """A class of the project.
@@ -95,8 +119,9 @@ class ClassInfo:
     Attributes:
         name: as it is written.
         bases: its bases, as far as they are known.
-        attributes: what is assigned to attributes of its instances; ``None`` where that
+        assigned: what is assigned to attributes of its instances; ``None`` where that
             is unclear.
+        decorated: what its decorated methods stand for.
         methods: the functions that its body defines.
         own: every name that the class body defines.
         fields: the annotated names of the body, in order.
@@ -104,12 +129,15 @@ class ClassInfo:
         pytree: False when the class says ``pytree=False``.
         above: what ``super()`` is an instance of in its methods.
         heirs: whether a class of the project derives from it.
-        users: the files that ask for its members.
+        turn: what is being read.
+        users: what has asked which bases it has.
+        askers: what has asked for each of its members; for all of them, below ``""``.
     """
 
     name: str
     bases: tuple[Value, ...] = ()
-    attributes: dict[str, Value] = field(default_factory=dict)
+    assigned: dict[str, Value] = field(default_factory=dict)
+    decorated: dict[str, Value] = field(default_factory=dict)
     methods: dict[str, Function] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
     fields: list[str] = field(default_factory=list)
@@ -117,7 +145,27 @@ class ClassInfo:
     pytree: bool = True
     above: ClassInfo | None = None
     heirs: bool = False
-    users: set[Unit] = field(default_factory=set)
+    turn: Turn = field(default_factory=Turn)
+    users: set[Reader] = field(default_factory=set)
+    askers: dict[str, set[Reader]] = field(default_factory=dict)
+    _line: _Line | None = field(default=None, init=False, repr=False)
+
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """Everything that is assigned to attributes of its instances."""
+        self.turn.note(self.asking(""))
+        return self.assigned
+
+    def asking(self, name: str) -> set[Reader]:
+        """What has asked for a member, or for any (``""``)."""
+        found = self.askers.get(name)
+        if found is None:
+            found = self.askers[name] = set()
+        return found
+
+    def changed(self, name: str) -> set[Reader]:
+        """What has to be read again when a member changes."""
+        return self.asking(name) | self.asking("")
 
     def native(self) -> str:
         """The path of the class of NNX it derives from, ``""`` when that is unclear."""
@@ -133,8 +181,23 @@ class ClassInfo:
             for base in one.bases
         )
 
-    def ancestors(self) -> Iterator[Value]:
+    def ancestors(self) -> tuple[Value, ...]:
         """It and its bases, theirs too, each once: near ones first."""
+        return self._lineage().all
+
+    def families(self) -> tuple[ClassInfo, ...]:
+        """The classes of the project among them."""
+        return self._lineage().own
+
+    def _lineage(self) -> _Line:
+        self.turn.note(self.users)
+        if self._line is None or self._line.lines != self.turn.lines:
+            line = tuple(self._ancestors())
+            own = tuple(one for one in line if isinstance(one, ClassInfo))
+            self._line = _Line(self.turn.lines, line, own)
+        return self._line
+
+    def _ancestors(self) -> Iterator[Value]:
         seen, waiting = set[int](), list[Value]([self])
         while waiting:
             one = waiting.pop(0)
@@ -145,18 +208,15 @@ class ClassInfo:
                 waiting[:0] = one.bases
             yield one
 
-    def families(self) -> Iterator[ClassInfo]:
-        """The classes of the project among them."""
-        return (one for one in self.ancestors() if isinstance(one, ClassInfo))
-
     def attribute(self, name: str) -> tuple[bool, Value]:
         """Whether it, or a base in the project, has this attribute; and what it is."""
         for one in self.families():
-            if (found := known(one.attributes.get(name))) is not None:
+            self.turn.note(one.asking(name))
+            if (found := known(one.assigned.get(name))) is not None:
                 return True, found
             if name in one.methods:
                 return True, one.methods[name]
-            if name in one.own or name in one.attributes:
+            if name in one.own or name in one.assigned:
                 return True, None
         return False, None
 
@@ -171,6 +231,14 @@ class ClassInfo:
         for one in reversed(list(self.families())):
             found.update(dict.fromkeys(one.fields))
         return list(found)
+
+
+class _Line(NamedTuple):
+    """A class and its bases, and those of them that are of the project."""
+
+    lines: int
+    all: tuple[Value, ...]
+    own: tuple[ClassInfo, ...]
 
 
 def _native(base: Value) -> Iterator[str]:
@@ -204,7 +272,8 @@ class Function:
         passed: what calls in the project give to its parameters.
         owner: of a method, its class.
         yields: whether a call gives something to loop over.
-        users: the files that call it.
+        turn: what is being read.
+        users: what has asked what it gives.
     """
 
     node: FunctionNode | ast.Lambda
@@ -214,11 +283,13 @@ class Function:
     passed: dict[str, Value] = field(default_factory=dict)
     owner: ClassInfo | None = None
     yields: bool = False
-    users: set[Unit] = field(default_factory=set)
+    turn: Turn = field(default_factory=Turn)
+    users: set[Reader] = field(default_factory=set)
 
     @property
     def returns(self) -> Value:
         """What a call gives."""
+        self.turn.note(self.users)
         if self.yields or isinstance(self.node, ast.AsyncFunctionDef):
             return None
         return known(self.returned) or self.annotated

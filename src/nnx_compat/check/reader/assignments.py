@@ -149,7 +149,8 @@ def appended(reading: Reading, node: ast.expr, name: str, added: Value) -> None:
     scope = reading.scope
     if scope.owner is None or known(added) is None:
         return
-    now = known(scope.owner.attributes.get(name))
+    reading.program.turn.note(scope.owner.asking(name))
+    now = known(scope.owner.assigned.get(name))
     both: Value = Several((), added, "list")
     if isinstance(now, Keys):
         both = Keys((), added, now.plain)

@@ -113,7 +113,7 @@ def _target(reading: Reading, node: ast.Call, called: Value, owner: Value) -> _T
             clear = owner.kind.complete() or name == "__init__"
             if owner.kind.attribute(name)[0] or not clear:
                 return _Target()
-        if name in reading.program.own_names and name not in ("update", "__init__"):
+        if name not in ("update", "__init__") and reading.program.is_own(name):
             return _Target()
         return _Target(kinds.method(owner, name), named_here(reading, node.func, owner))
     return _Target()

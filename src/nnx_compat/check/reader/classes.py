@@ -24,14 +24,16 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
     given = {k.arg: k.value for k in node.keywords if k.arg is not None}
     pytree = given.get("pytree")
     info = reading.program.class_info(node)
-    if bases != info.bases:
-        info.bases = bases
-        reading.program.stale |= info.users
-    info.users.add(reading.unit)
+    reading.program.derived(info, bases)
     for base in info.families():
-        base.heirs |= base is not info
+        if base is not info and not base.heirs:
+            base.heirs = True
+            reading.program.stale |= base.users
     info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
-    info.made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
+    made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
+    if made_of_fields != info.made_of_fields:
+        info.made_of_fields = made_of_fields
+        reading.program.stale |= info.users
     reading.bind(node.name, info)
     outer = reading.scope
     reading.scope = Scope(outer, is_class=True, owner=info)
@@ -88,7 +90,7 @@ def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None
     for one in _statements(node.body):
         if isinstance(one, FunctionNode):
             info.own.add(one.name)
-            reading.program.own_names.add(one.name)
+            reading.program.add_own(one.name)
             if one.name not in info.methods or one in node.body:
                 info.methods[one.name] = reading.program.function(one, reading.unit)
         elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):

@@ -83,6 +83,7 @@ def _attribute(reading: Reading, node: ast.Attribute) -> Value:
 
 def exported(reading: Reading, unit: Unit, name: str) -> Value:
     """What a name of another file of the program stands for."""
+    reading.program.turn.note(unit.users)
     if name in unit.exports:
         return unit.exports[name]
     inside = reading.program.submodule(unit, ".", name) if unit.is_package else None
@@ -139,8 +140,6 @@ def _attribute_of_instance(
     reading: Reading, node: ast.Attribute, owner: Instance
 ) -> Value:
     if isinstance(owner.kind, ClassInfo):
-        for one in owner.kind.families():
-            one.users.add(reading.unit)
         has, value = owner.kind.attribute(node.attr)
         if has:
             return _of_own_class(reading, node, owner, value)
@@ -163,7 +162,7 @@ def _attribute_of_instance(
 
 def _may_be_of_an_heir(reading: Reading, name: str, owner: Instance) -> bool:
     """Whether it may be of a class that derives from the one that is known."""
-    if name not in reading.program.own_names or kinds.is_variable(owner):
+    if not reading.program.is_own(name) or kinds.is_variable(owner):
         return False
     if isinstance(owner.kind, ClassInfo):
         return owner.kind.heirs
@@ -176,7 +175,6 @@ def _of_own_class(
     """An attribute that a class of the project defines."""
     if isinstance(value, Function):
         if kinds.is_property(value):
-            value.users.add(reading.unit)
             return value.returns
         return Bound(value, owner)
     return value

@@ -76,14 +76,12 @@ def applied(
     if depth > _DEPTH:
         return None
     if isinstance(called, Function):
-        called.users.add(reading.unit)
         hand_over(reading, called, given)
         return called.returns
     if isinstance(called, Bound):
         static = isinstance(called.function.node, ast.FunctionDef) and kinds.is_static(
             called.function
         )
-        called.function.users.add(reading.unit)
         hand_over(reading, called.function, given, bound=not static)
         return called.function.returns
     if isinstance(called, ClassInfo):
@@ -92,7 +90,6 @@ def applied(
     if isinstance(called, Instance) and isinstance(called.kind, ClassInfo):
         call = called.kind.attribute("__call__")[1]
         if isinstance(call, Function):
-            call.users.add(reading.unit)
             hand_over(reading, call, given, bound=True)
             return call.returns
         return applied(reading, call, given.behind(called), node, depth + 1)

@@ -94,6 +94,33 @@ class Scope:
                 return None
         return None
 
+    def same(self, other: Scope, known: set[tuple[int, int]]) -> bool:
+        """Whether this scope and those around it are like another and those around.
+
+        Args:
+            other: the other one.
+            known: those that are known to be like each other; more are added.
+        """
+        key = id(self), id(other)
+        if self is other or key in known:
+            return True
+        if (self.parent is None) is not (other.parent is None) or (
+            self.parent is not None
+            and other.parent is not None
+            and not self.parent.same(other.parent, known)
+        ):
+            return False
+        like = (
+            (self.owner, self.self_name, self.function)
+            == (other.owner, other.self_name, other.function)
+            and self.values == other.values
+            and (self.bound, self.imported) == (other.bound, other.imported)
+            and self.definitions == other.definitions
+        )
+        if like:
+            known.add(key)
+        return like
+
     # -- branches -------------------------------------------------------------------
 
     def set(self, name: str, value: Value) -> None:
