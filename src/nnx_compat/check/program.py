@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -49,12 +50,12 @@ class Unit:
     exports: dict[str, Value] = field(default_factory=dict)
     reading: Reading | None = None
 
-    @property
+    @cached_property
     def folder(self) -> tuple[str, ...]:
         """The parts of the folder that it is in; of a package, the package."""
         return self.parts if self.is_package else self.parts[:-1]
 
-    @property
+    @cached_property
     def is_package(self) -> bool:
         """Whether it is the ``__init__`` of a package."""
         return PurePath(self.source.path).stem == "__init__"
@@ -184,18 +185,6 @@ class Program:
         if name not in self.own_names:
             self.own_names.add(name)
             self.stale |= self._askers.get(name, set())
-
-    def derived(self, info: ClassInfo, bases: tuple[Value, ...]) -> None:
-        """Note which bases a class has."""
-        if bases == info.bases:
-            return
-        if info.users:
-            for one in self.classes.values():
-                if info in one.families():
-                    self.stale |= one.users
-                    self.stale |= set() if one.above is None else one.above.users
-        info.bases = bases
-        self.turn.lines += 1
 
     def class_info(self, node: ast.ClassDef) -> ClassInfo:
         """What is known of a class, by its definition."""

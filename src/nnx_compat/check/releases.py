@@ -63,6 +63,7 @@ def of(intervals: tuple[facts.Interval, ...]) -> int:
     return which(lambda version: facts.within(version, intervals))
 
 
+@cache
 def listed(mask: int) -> tuple[str, ...]:
     """The versions in a set, oldest first.
 

@@ -99,12 +99,10 @@ class Turn:
 
     Attributes:
         reader: what is being read.
-        lines: how often bases of a class have changed: until then, its line stands.
     """
 
     def __init__(self) -> None:
         self.reader: Reader | None = None
-        self.lines = 0
 
     def note(self, users: set[Reader]) -> None:
         """Note that what is being read asks for something."""
@@ -149,6 +147,18 @@ class ClassInfo:
     users: set[Reader] = field(default_factory=set)
     askers: dict[str, set[Reader]] = field(default_factory=dict)
     _line: _Line | None = field(default=None, init=False, repr=False)
+    _below: set[ClassInfo] = field(default_factory=set, init=False, repr=False)
+
+    def derive(self, bases: tuple[Value, ...]) -> set[Reader]:
+        """Note which bases it has; what has to be read again for that."""
+        if bases == self.bases:
+            return set()
+        self.bases = bases
+        stale = set(self.users)
+        for one in self._below:
+            one._line = None
+            stale |= one.users
+        return stale
 
     @property
     def attributes(self) -> dict[str, Value]:
@@ -191,10 +201,12 @@ class ClassInfo:
 
     def _lineage(self) -> _Line:
         self.turn.note(self.users)
-        if self._line is None or self._line.lines != self.turn.lines:
+        if self._line is None:
             line = tuple(self._ancestors())
             own = tuple(one for one in line if isinstance(one, ClassInfo))
-            self._line = _Line(self.turn.lines, line, own)
+            self._line = _Line(line, own)
+            for one in own:
+                one._below.add(self)
         return self._line
 
     def _ancestors(self) -> Iterator[Value]:
@@ -236,7 +248,6 @@ class ClassInfo:
 class _Line(NamedTuple):
     """A class and its bases, and those of them that are of the project."""
 
-    lines: int
     all: tuple[Value, ...]
     own: tuple[ClassInfo, ...]
 

@@ -22,6 +22,7 @@ from ..values import (
 )
 from .arguments import Given
 from .assignments import appended
+from .expressions import attribute_of
 from .reading import Reading, expression
 from .results import result
 from .states import changed
@@ -33,9 +34,11 @@ __all__: list[str] = []
 def _call(reading: Reading, node: ast.Call) -> Value:
     owner: Value = None
     if isinstance(node.func, ast.Attribute):
-        owner = reading.peek(node.func.value)
+        owner = reading.value(node.func.value)
         reading.calls[id(node.func)] = node
-    called = reading.value(node.func)
+        called = attribute_of(reading, node.func, owner)
+    else:
+        called = reading.value(node.func)
     given = _given(reading, node)
     target = _target(reading, node, called, owner)
     if target.path:

@@ -24,7 +24,7 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
     given = {k.arg: k.value for k in node.keywords if k.arg is not None}
     pytree = given.get("pytree")
     info = reading.program.class_info(node)
-    reading.program.derived(info, bases)
+    reading.program.stale |= info.derive(bases)
     for base in info.families():
         if base is not info and not base.heirs:
             base.heirs = True

@@ -65,7 +65,11 @@ def _named(reading: Reading, node: ast.NamedExpr) -> Value:
 
 @expression(ast.Attribute)
 def _attribute(reading: Reading, node: ast.Attribute) -> Value:
-    owner = reading.value(node.value)
+    return attribute_of(reading, node, reading.value(node.value))
+
+
+def attribute_of(reading: Reading, node: ast.Attribute, owner: Value) -> Value:
+    """What an attribute is of something that has been read."""
     if isinstance(owner, Dotted):
         return _attribute_of_path(reading, node, owner)
     if isinstance(owner, Instance):
