@@ -80,6 +80,7 @@ def spans(mask: int) -> tuple[facts.Interval, ...]:
     return facts.spanning(listed(mask))
 
 
+@cache
 def spelled(mask: int) -> str:
     """A set in words.
 

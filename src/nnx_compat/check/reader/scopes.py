@@ -57,9 +57,11 @@ class Scope:
 
     def lookup(self, name: str) -> Value:
         """What is known of a name."""
-        for scope in self.chain():
-            if name in scope.values:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values and (scope is self or not scope.is_class):
                 return scope.values[name]
+            scope = scope.parent
         return None
 
     def home(self, name: str) -> Scope | None:
