@@ -858,3 +858,65 @@ def test_a_name_with_control_characters_steers_nothing(tmp_path, capsys):
     assert not any(line.startswith("::error::made up") for line in lines)
     cli.main(["check", str(tmp_path)])
     assert r"x\n::error::made up.py" in capsys.readouterr().out
+
+
+# -- how long it takes ----------------------------------------------------------------
+
+
+def test_a_chain_of_calls_is_read_once():
+    chain = "".join(f"\n    .step{i}(rate={i})" for i in range(40))
+    script = f"from flax import nnx\nx = (nnx.no_such_name(1){chain})\n"
+    assert codes(script).count("NC101") == 1
+
+
+def test_a_function_is_read_again_only_when_what_it_asked_for_is_new(monkeypatch):
+    from nnx_compat.check.reader import functions
+
+    read, read_body = [], functions.read_body
+
+    def counted(reading, body):
+        read.append(body.function.node.name)
+        read_body(reading, body)
+
+    monkeypatch.setattr(functions, "read_body", counted)
+    script = """\
+from flax import nnx
+
+class Model(nnx.Module):
+    def __init__(self):
+        self.scale = nnx.Param(1.0)
+
+    def __call__(self):
+        return self.bias.raw_value
+
+    def finish(self):
+        self.bias = nnx.Param(0.0)
+
+def given(variable):
+    return variable.raw_value
+
+def alone(x):
+    return x + 1
+
+def main():
+    return given(nnx.Param(1.0))
+"""
+    codes(script)
+    assert {name: read.count(name) for name in read} == {
+        "__init__": 1, "__call__": 2, "finish": 1, "given": 2, "alone": 1, "main": 1,
+    }  # fmt: skip
+
+
+def test_a_state_that_is_taken_anew_is_of_its_last_model():
+    script = """\
+from flax import nnx
+
+def run(one, other):
+    one, other = nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    state = nnx.state(one)
+    state = nnx.state(other)
+    nnx.update(CHANGED, {})
+    return state
+"""
+    assert "NC401" in codes(script.replace("CHANGED", "other"))
+    assert "NC401" not in codes(script.replace("CHANGED", "one"))
