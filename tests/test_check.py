@@ -920,3 +920,16 @@ def run(one, other):
 """
     assert "NC401" in codes(script.replace("CHANGED", "other"))
     assert "NC401" not in codes(script.replace("CHANGED", "one"))
+
+
+def test_a_body_that_is_nested_too_deeply_is_said_to_be_not_followed(tmp_path):
+    cases = "".join(f"    elif x == {i}:\n        y = {i}\n" for i in range(900))
+    script = f"def f(x):\n    if x < 0:\n        y = 0\n{cases}    return y\n"
+    (tmp_path / "deep.py").write_text(
+        "from flax import nnx\nnnx.no_such_name\n" + script
+    )
+    report = check([str(tmp_path)])
+    assert "NC101" in [finding.code for finding in report.findings]
+    assert [why for _, why in report.lost] == [
+        "something behind it is nested too deeply to follow"
+    ]

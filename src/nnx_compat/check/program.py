@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from .modules import is_of_others
 from .sources import Source, SourceError
 from .syntax import FunctionNode, all_statements
-from .values import ClassInfo, Function, Reader, Turn, Value
+from .turns import Reader, Turn
+from .values import ClassInfo, Function, Value
 
 if TYPE_CHECKING:
     from .reader.reading import Reading

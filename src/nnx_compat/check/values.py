@@ -10,17 +10,18 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Union
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .syntax import FunctionNode
+from .turns import Reader, Turn
 
 if TYPE_CHECKING:
     from .program import Unit
 
 __all__ = [
     "ARRAY", "Bound", "ClassInfo", "Container", "Dotted", "Function", "Instance",
-    "Keys", "Local", "Made", "NOTHING", "Partial", "Reader", "Several", "Transformed",
-    "Turn", "UNCLEAR", "Value", "element", "instance", "joined", "known",
+    "Keys", "Local", "Made", "NOTHING", "Partial", "Several", "Transformed", "UNCLEAR",
+    "Value", "element", "instance", "joined", "known",
 ]  # fmt: skip
 
 #: What arrays of jax are instances of here.
@@ -88,28 +89,6 @@ class Made:
     node: ast.Call = field(compare=False)
 
 
-Reader = Union["Unit", "Function"]
-
-
-class Turn:
-    """What is being read now: the body of a function, or a file outside of those.
-
-    What a reader asks of classes and functions is noted there, so that it is read again
-    when the answer changes, and only then.
-
-    Attributes:
-        reader: what is being read.
-    """
-
-    def __init__(self) -> None:
-        self.reader: Reader | None = None
-
-    def note(self, users: set[Reader]) -> None:
-        """Note that what is being read asks for something."""
-        if self.reader is not None:
-            users.add(self.reader)
-
-
 @dataclass(eq=False)
 class ClassInfo:
     """A class of the project.
@@ -146,8 +125,8 @@ class ClassInfo:
     turn: Turn = field(default_factory=Turn)
     users: set[Reader] = field(default_factory=set)
     askers: dict[str, set[Reader]] = field(default_factory=dict)
-    _line: _Line | None = field(default=None, init=False, repr=False)
-    _below: set[ClassInfo] = field(default_factory=set, init=False, repr=False)
+    _line: _Line | None = field(default=None, init=False)
+    _below: set[ClassInfo] = field(default_factory=set, init=False)
 
     def derive(self, bases: tuple[Value, ...]) -> set[Reader]:
         """Note which bases it has; what has to be read again for that."""
@@ -168,10 +147,7 @@ class ClassInfo:
 
     def asking(self, name: str) -> set[Reader]:
         """What has asked for a member, or for any (``""``)."""
-        found = self.askers.get(name)
-        if found is None:
-            found = self.askers[name] = set()
-        return found
+        return self.askers.setdefault(name, set())
 
     def changed(self, name: str) -> set[Reader]:
         """What has to be read again when a member changes."""
@@ -203,9 +179,8 @@ class ClassInfo:
         self.turn.note(self.users)
         if self._line is None:
             line = tuple(self._ancestors())
-            own = tuple(one for one in line if isinstance(one, ClassInfo))
-            self._line = _Line(line, own)
-            for one in own:
+            self._line = _Line(line, tuple(o for o in line if isinstance(o, ClassInfo)))
+            for one in self._line.own:
                 one._below.add(self)
         return self._line
 
@@ -263,12 +238,8 @@ def _adds_nothing(path: str) -> bool:
 
 #: Bases that add no method that NNX has.
 _HARMLESS = (
-    "object",
-    "typing.Generic",
-    "abc.ABC",
-    "typing.Protocol",
-    "typing.NamedTuple",
-)
+    "object", "typing.Generic", "abc.ABC", "typing.Protocol", "typing.NamedTuple",
+)  # fmt: skip
 
 
 @dataclass(eq=False)

@@ -88,7 +88,7 @@ def _read_file(program: Program, unit: Unit) -> None:
     reading.begin(reading.file, unit)
     unit.exports = reading.scope.values  # of what imports it while it is being read
     treated = reading.scope.treated = events.Treated(unit.tree)
-    reading.block(unit.tree.body)
+    reading.whole(unit.tree.body)
     reading.mask = releases.ALL
     reading.show(treated)
     if before != unit.exports:

@@ -92,7 +92,7 @@ def read_body(reading: Reading, body: Body) -> None:
     elif outer.is_class and outer.owner and first and kinds.is_classmethod(node):
         scope.values[first] = outer.owner
     scope.treated = events.Treated(node)
-    reading.block(node.body)
+    reading.whole(node.body)
     reading.mask = body.mask
     reading.show(scope.treated)
 

@@ -18,7 +18,8 @@ from ..findings import Finding, Problem
 from ..program import Program, Unit
 from ..rules import shown
 from ..syntax import FunctionNode, Located, has_lazy_annotations
-from ..values import ClassInfo, Function, Instance, Reader, Value, joined, known
+from ..turns import Reader
+from ..values import ClassInfo, Function, Instance, Value, joined, known
 from .scopes import Scope
 
 __all__ = ["Attempt", "Body", "Guard", "Reading", "expression", "statement"]
@@ -208,6 +209,14 @@ class Reading:
             read = _STATEMENTS.get(type(one))
             if read is not None:
                 read(self, one)
+
+    def whole(self, body: list[ast.stmt]) -> None:
+        """Read all statements of a body, as deep as they can be followed."""
+        try:
+            self.block(body)
+        except RecursionError:
+            self.mask = releases.ALL
+            self.lose(body[0], "something behind it is nested too deeply to follow")
 
     def value(self, node: ast.expr) -> Value:
         """Read an expression: show what is in it, and say what is known of it."""
