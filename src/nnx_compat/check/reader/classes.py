@@ -25,15 +25,14 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
         reading.value(keyword.value)
     given = {k.arg: k.value for k in node.keywords if k.arg is not None}
     pytree = given.get("pytree")
+    is_new = node not in reading.program.classes
     info = reading.program.class_info(node)
-    if bases != info.bases:
-        info.bases = bases
-        reading.program.stale |= info.users
-    info.users.add(reading.unit)
+    reading.program.stale |= info.derive(bases)
     for base in info.families():
         if base is not info:
-            base.heirs.add(info)
+            reading.program.stale |= base.inherit(info)
     info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
+    before = info.said()
     info.made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
     for decorator in decorators:
         if isinstance(decorator, Function):
@@ -41,7 +40,12 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
     reading.bind(node.name, info)
     outer = reading.scope
     reading.scope = Scope(outer, is_class=True, owner=info)
-    _find_members(reading, node, info)
+    _find_members(reading, node, info, is_new=is_new)
+    if before != info.said():
+        for name in info.own | info.given:
+            reading.program.add_holder(name, info)
+        if not is_new:
+            reading.program.stale |= info.concerned()
     reading.show(events.Class(node, info, frozenset(given), *_constructor(info)))
     reading.block(node.body)
     _note_fields(reading, node, info)
@@ -95,16 +99,21 @@ _OF_FIELDS = (
 )  # fmt: skip
 
 
-def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:
+def _find_members(
+    reading: Reading, node: ast.ClassDef, info: ClassInfo, *, is_new: bool
+) -> None:
     """What the body defines, before any of it is read."""
     fields = []
-    is_variable = kinds.is_variable(Instance(info))
-    find_in_body(node.body, info)
+    if is_new:
+        find_in_body(node.body, info)
+    # of a Variable attributes are its metadata
+    is_first = not (info.is_searched or kinds.is_variable(Instance(info)))
+    info.is_searched |= is_first
     for one in _statements(node.body):
         if isinstance(one, FunctionNode):
-            if not is_variable:  # whose attributes are its metadata
+            if is_first:
                 find_in_method(one, info)
-            reading.program.own_names.add(one.name)
+            reading.program.add_own(one.name)
             if one.name not in info.methods or one in node.body:
                 info.methods[one.name] = reading.program.function(one, reading.unit)
         elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
@@ -115,7 +124,8 @@ def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None
             if value is not None:
                 reading.learn_attribute(info, one.target.id, value)
     info.fields = fields
-    find_making(info)
+    if is_new:
+        find_making(info)
 
 
 def _says_data(reading: Reading, node: ast.AnnAssign) -> bool:

@@ -16,13 +16,14 @@ __all__ = ["changes_argument", "changes_when_run"]
 
 #: Layers that change when they are run, if they are not told otherwise.
 _CHANGING = ("nnx.BatchNorm", "nnx.Dropout", "nnx.SpectralNorm")
-_Seen = frozenset[tuple[int, str]]
+_Seen = set[tuple[int, str]]
 
 
 def changes_when_run(
-    value: Value, method: str = "__call__", seen: _Seen = frozenset()
+    value: Value, method: str = "__call__", seen: _Seen | None = None
 ) -> bool:
     """Whether a method of an object, or a call of it, changes a Variable in it."""
+    seen = set() if seen is None else seen
     if isinstance(value, (Keys, Several)):
         return any(changes_when_run(v, method, seen) for v in value.all())
     if not isinstance(value, Instance):
@@ -36,7 +37,8 @@ def changes_when_run(
     if function is None or isinstance(function.node, ast.Lambda):
         return False
     name = first_argument(function.node.args)
-    return _changes(function, name, value, seen | {(id(info), method)})
+    seen.add((id(info), method))
+    return _changes(function, name, value, seen)
 
 
 def changes_argument(called: Value, index: int, value: Value) -> bool:
@@ -48,7 +50,7 @@ def changes_argument(called: Value, index: int, value: Value) -> bool:
     arguments = [*called.node.args.posonlyargs, *called.node.args.args]
     if index >= len(arguments) or not kinds.is_module(value):
         return False
-    return _changes(called, arguments[index].arg, value, frozenset())
+    return _changes(called, arguments[index].arg, value, set())
 
 
 def _changes(function: Function, name: str, value: Value, seen: _Seen) -> bool:

@@ -75,7 +75,7 @@ def find_stored(body: ast.AST, name: str, info: ClassInfo) -> None:
             if _is_dict_of(node.value, name):
                 _note_name(node.slice, info)
         elif dotted(node.value) == name:
-            info.assigned.add(node.attr)
+            info.given.add(node.attr)
 
 
 def _note_call(node: ast.Call, name: str, info: ClassInfo) -> None:
@@ -92,7 +92,7 @@ def _note_call(node: ast.Call, name: str, info: ClassInfo) -> None:
     if called == "setdefault" and node.args:
         _note_name(node.args[0], info)
     elif called == "update":
-        info.assigned |= {k.arg for k in node.keywords if k.arg is not None}
+        info.given |= {k.arg for k in node.keywords if k.arg is not None}
         if node.args or any(k.arg is None for k in node.keywords):
             _note_keys(node, info)
 
@@ -116,7 +116,7 @@ def _is_dict_of(node: ast.expr, name: str) -> bool:
 def _note_name(node: ast.expr | None, info: ClassInfo) -> None:
     """Note a name that is given as text, or what it begins and ends with."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        info.assigned.add(node.value)
+        info.given.add(node.value)
     else:
         info.named_like.add(_ends(node))
 
