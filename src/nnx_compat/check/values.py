@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .syntax import FunctionNode
+from .touched import Touched, touched
 from .turns import Reader, Turn
 
 if TYPE_CHECKING:
@@ -305,6 +306,14 @@ class Function:
     yields: bool = False
     turn: Turn = field(default_factory=Turn)
     users: set[Reader] = field(default_factory=set)
+    _touched: dict[str, Touched] = field(default_factory=dict, init=False)
+
+    def touches(self, name: str) -> Touched:
+        """What it does with the object that has this name in it."""
+        found = self._touched.get(name)
+        if found is None:
+            found = self._touched[name] = touched(self.node, name)
+        return found
 
     @property
     def returns(self) -> Value:
