@@ -1,13 +1,39 @@
-"""What a function does with one of its parameters, as its source says."""
+"""What a function does with one of its parameters, as its source says.
+
+The source of each function is looked through once, for all that is asked of it.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from .syntax import FunctionNode, dotted, is_attribute_of
+from .syntax import dotted, is_attribute_of
 
-__all__ = ["Touched", "touched"]
+__all__ = ["Part", "Touched", "parts", "touched"]
+
+Part = ast.Attribute | ast.Subscript | ast.Call | ast.AugAssign
+_PARTS = (ast.Attribute, ast.Subscript, ast.Call, ast.AugAssign)
+
+
+def parts(tree: ast.AST) -> tuple[Part, ...]:
+    """The nodes in a function that can do something with an object."""
+    found = list[Part]()
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Name, ast.Constant, ast.expr_context)):
+            continue
+        if isinstance(node, _PARTS):
+            found.append(node)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                waiting.append(value)
+            elif isinstance(value, list):
+                waiting += [one for one in value if isinstance(one, ast.AST)]
+    return tuple(found)
 
 
 class Touched(NamedTuple):
@@ -26,11 +52,11 @@ class Touched(NamedTuple):
     added: tuple[str, ...]
 
 
-def touched(function: FunctionNode | ast.Lambda, name: str) -> Touched:
-    """What a function does with the object that has this name in it."""
+def touched(nodes: Iterable[Part], name: str) -> Touched:
+    """What these nodes do with the object that has this name."""
     writes = calls = False
     names, added = dict[str, None](), dict[str, None]()
-    for node in ast.walk(function):
+    for node in nodes:
         if isinstance(node, ast.Call):
             called = node.func
             if isinstance(called, ast.Attribute) and called.attr == "set_value":
@@ -42,7 +68,7 @@ def touched(function: FunctionNode | ast.Lambda, name: str) -> Touched:
                 writes = writes or _is_inside(node.value, name)
             if isinstance(node, ast.Attribute) and dotted(node.value) == name:
                 names[node.attr] = None
-        elif isinstance(node, ast.AugAssign) and is_attribute_of(node.target, name):
+        elif is_attribute_of(node.target, name):
             added[node.target.attr] = None
     return Touched(writes, calls, tuple(names), tuple(added))
 

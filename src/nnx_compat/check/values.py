@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .syntax import FunctionNode
-from .touched import Touched, touched
+from .touched import Part, Touched, parts, touched
 from .turns import Reader, Turn
 
 if TYPE_CHECKING:
@@ -308,11 +309,16 @@ class Function:
     users: set[Reader] = field(default_factory=set)
     _touched: dict[str, Touched] = field(default_factory=dict, init=False)
 
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The nodes in it that can do something with an object."""
+        return parts(self.node)
+
     def touches(self, name: str) -> Touched:
         """What it does with the object that has this name in it."""
         found = self._touched.get(name)
         if found is None:
-            found = self._touched[name] = touched(self.node, name)
+            found = self._touched[name] = touched(self.parts, name)
         return found
 
     @property

@@ -74,7 +74,7 @@ def _constructor(info: ClassInfo) -> tuple[bool, frozenset[str], frozenset[str]]
 
 def _find_added(decorator: Function, info: ClassInfo) -> None:
     """What a decorator of the project gives to a class, or to its instances."""
-    find_stored(decorator.node, first_argument(decorator.node.args), info)
+    find_stored(decorator, first_argument(decorator.node.args), info)
     if any(isinstance(node, ast.ClassDef) for node in ast.walk(decorator.node)):
         info.named_like.add(("", ""))  # it may give another class
 
@@ -111,11 +111,12 @@ def _find_members(
     info.is_searched |= is_first
     for one in _statements(node.body):
         if isinstance(one, FunctionNode):
+            method = reading.program.function(one, reading.unit)
             if is_first:
-                find_in_method(one, info)
+                find_in_method(method, info)
             reading.program.add_own(one.name)
             if one.name not in info.methods or one in node.body:
-                info.methods[one.name] = reading.program.function(one, reading.unit)
+                info.methods[one.name] = method
         elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
             fields.append(one.target.id)
             if _says_data(reading, one):
