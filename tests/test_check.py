@@ -1166,3 +1166,78 @@ def test_a_dict_in_the_place_of_a_state_is_found_and_text_for_indices(line, cert
         releases.spelled(f.excluded) == ("up to 0.10.1" if f.certain else "from 0.10.2")
         for f in dicts
     )
+
+
+# -- how long it takes ----------------------------------------------------------------
+
+
+def test_a_chain_of_calls_is_read_once():
+    chain = "".join(f"\n    .step{i}(rate={i})" for i in range(40))
+    script = f"from flax import nnx\nx = (nnx.no_such_name(1){chain})\n"
+    assert codes(script).count("NC101") == 1
+
+
+def test_a_function_is_read_again_only_when_what_it_asked_for_is_new(monkeypatch):
+    from nnx_compat.check.reader import functions
+
+    read, read_body = [], functions.read_body
+
+    def counted(reading, body):
+        read.append(body.function.node.name)
+        read_body(reading, body)
+
+    monkeypatch.setattr(functions, "read_body", counted)
+    script = """\
+from flax import nnx
+
+class Model(nnx.Module):
+    def __init__(self):
+        self.scale = nnx.Param(1.0)
+
+    def __call__(self):
+        return self.bias.raw_value
+
+    def finish(self):
+        self.bias = nnx.Param(0.0)
+
+def given(variable):
+    return variable.raw_value
+
+def alone(x):
+    return x + 1
+
+def main():
+    return given(nnx.Param(1.0))
+"""
+    codes(script)
+    assert {name: read.count(name) for name in read} == {
+        "__init__": 1, "__call__": 2, "finish": 1, "given": 2, "alone": 1, "main": 1,
+    }  # fmt: skip
+
+
+def test_a_state_that_is_taken_anew_is_of_its_last_model():
+    script = """\
+from flax import nnx
+
+def run(one, other):
+    one, other = nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    state = nnx.state(one)
+    state = nnx.state(other)
+    nnx.update(CHANGED, {})
+    return state
+"""
+    assert "NC401" in codes(script.replace("CHANGED", "other"))
+    assert "NC401" not in codes(script.replace("CHANGED", "one"))
+
+
+def test_a_body_that_is_nested_too_deeply_is_said_to_be_not_followed(tmp_path):
+    cases = "".join(f"    elif x == {i}:\n        y = {i}\n" for i in range(900))
+    script = f"def f(x):\n    if x < 0:\n        y = 0\n{cases}    return y\n"
+    (tmp_path / "deep.py").write_text(
+        "from flax import nnx\nnnx.no_such_name\n" + script
+    )
+    report = check([str(tmp_path)])
+    assert "NC101" in [finding.code for finding in report.findings]
+    assert [why for _, why in report.lost] == [
+        "something behind it is nested too deeply to follow"
+    ]

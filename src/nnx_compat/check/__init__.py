@@ -235,11 +235,15 @@ def _uncollected() -> Iterator[None]:
 
 
 def _check_program(found: list[Source], report: Report) -> None:
+    with _uncollected():
+        _report_on(found, report)
+
+
+def _report_on(found: list[Source], report: Report) -> None:
     from .reader import read
 
-    with _uncollected():
-        program = Program(found)
-        readings = {reading.path: reading for reading in read(program)}
+    program = Program(found)
+    readings = {reading.path: reading for reading in read(program)}
     report.unread += program.unread.values()
     for source in found:
         if source.path in program.unread:

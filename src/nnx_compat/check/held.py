@@ -82,7 +82,7 @@ def _in_class(info: ClassInfo, depth: int) -> Arrays:
     held = [v for one in families for v in one.attributes.values()]
     found = _of_all(arrays_in(v, depth + 1) for v in held)
     unclear = any(
-        one.named_like or one.fields or one.assigned - one.attributes.keys()
+        one.named_like or one.fields or one.given - one.attributes.keys()
         for one in families
     )
     return "" if found == "none" and (unclear or not info.complete()) else found

@@ -105,7 +105,7 @@ def read_back(value: Value) -> Value:
 def above(info: ClassInfo) -> Instance:
     """What ``super()`` gives in the methods of a class."""
     if info.above is None:
-        info.above = ClassInfo("super", info.bases)
+        info.above = ClassInfo("super", info.bases, turn=info.turn)
     ours = any(isinstance(base, Dotted) and base.compat for base in info.bases)
     return Instance(info.above, compat=ours)
 

@@ -11,18 +11,22 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .modules import is_of_others
 from .sources import Source, SourceError
 from .syntax import FunctionNode, all_statements
+from .turns import Reader, Turn
 from .values import ClassInfo, Function, Value
 
 if TYPE_CHECKING:
     from .reader.reading import Reading
 
 __all__ = ["Program", "Unit"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(eq=False)
@@ -35,6 +39,7 @@ class Unit:
         parts: its path without the ending, in parts.
         imports: the files of the program that it imports.
         importers: the files that import it.
+        users: what has asked for its names.
         exports: what its names stand for once it has been read.
         reading: how it was read last.
     """
@@ -44,15 +49,16 @@ class Unit:
     parts: tuple[str, ...]
     imports: list[Unit] = field(default_factory=list)
     importers: set[Unit] = field(default_factory=set)
+    users: set[Reader] = field(default_factory=set)
     exports: dict[str, Value] = field(default_factory=dict)
     reading: Reading | None = None
 
-    @property
+    @cached_property
     def folder(self) -> tuple[str, ...]:
         """The parts of the folder that it is in; of a package, the package."""
         return self.parts if self.is_package else self.parts[:-1]
 
-    @property
+    @cached_property
     def is_package(self) -> bool:
         """Whether it is the ``__init__`` of a package."""
         return PurePath(self.source.path).stem == "__init__"
@@ -72,7 +78,8 @@ class Program:
     Attributes:
         units: those that can meet NNX, each after what it imports.
         unread: those that are no Python, and why.
-        stale: the files for which something has become known since they were read.
+        turn: what is being read.
+        stale: that for which something has become known since it was read.
         own_names: the names of all methods of the program's classes.
         given: the names of what is assigned to attributes of Modules of Flax.
         is_meshless: whether nothing in it speaks of a mesh.
@@ -80,9 +87,12 @@ class Program:
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self.unread: dict[str, str] = {}
-        self.stale: set[Unit] = set()
+        self.turn = Turn()
+        self.stale: set[Reader] = set()
         self.own_names: set[str] = set()
         self.given: set[str] = set()
+        self._holders: dict[str, set[ClassInfo]] = {}
+        self._askers: dict[str, set[Reader]] = {}
         self.functions: dict[ast.AST, Function] = {}
         self.classes: dict[ast.ClassDef, ClassInfo] = {}
         self._by_parts: dict[tuple[str, ...], Unit] = {}
@@ -168,14 +178,53 @@ class Program:
         """What is known of a function, by its definition."""
         found = self.functions.get(node)
         if found is None:
-            found = self.functions[node] = Function(node, unit)
+            found = self.functions[node] = Function(node, unit, turn=self.turn)
         return found
+
+    def is_own(self, name: str) -> bool:
+        """Whether a class of the program has a method of this name."""
+        return name in self._asked(name, self.own_names)
+
+    def add_own(self, name: str) -> None:
+        """Note that a class of the program has a method of this name."""
+        self._add(name, name, self.own_names)
+
+    def is_given(self, name: str) -> bool:
+        """Whether something is assigned to such an attribute of a Module of Flax."""
+        return name in self._asked(name, self.given)
+
+    def add_given(self, name: str) -> None:
+        """Note that something is assigned to such an attribute of a Module of Flax."""
+        self._add(name, name, self.given)
+
+    def having(self, name: str) -> Iterator[ClassInfo]:
+        """The classes that have an attribute themselves, and those that inherit it."""
+        for holder in self._asked(name, self._holders.get(name, set())):
+            yield holder
+            for heir in holder.heirs:
+                if holder in heir.families():
+                    yield heir
+
+    def add_holder(self, name: str, info: ClassInfo) -> None:
+        """Note that a class has an attribute of this name itself."""
+        self._add(name, info, self._holders.setdefault(name, set()))
+
+    def _asked(self, name: str, known: set[_T]) -> set[_T]:
+        """What is known of a name; what is being read asks for it."""
+        self.turn.note(self._askers.setdefault(name, set()))
+        return known
+
+    def _add(self, name: str, new: _T, known: set[_T]) -> None:
+        """Add to what is known of a name, for which all is read again that asked."""
+        if new not in known:
+            known.add(new)
+            self.stale |= self._askers.get(name, set())
 
     def class_info(self, node: ast.ClassDef) -> ClassInfo:
         """What is known of a class, by its definition."""
         found = self.classes.get(node)
         if found is None:
-            found = self.classes[node] = ClassInfo(node.name)
+            found = self.classes[node] = ClassInfo(node.name, turn=self.turn)
         return found
 
 

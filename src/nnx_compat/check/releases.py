@@ -63,6 +63,7 @@ def of(intervals: tuple[facts.Interval, ...]) -> int:
     return which(lambda version: facts.within(version, intervals))
 
 
+@cache
 def listed(mask: int) -> tuple[str, ...]:
     """The versions in a set, oldest first.
 
@@ -79,6 +80,7 @@ def spans(mask: int) -> tuple[facts.Interval, ...]:
     return facts.spanning(listed(mask))
 
 
+@cache
 def spelled(mask: int) -> str:
     """A set in words.
 

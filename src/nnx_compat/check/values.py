@@ -2,17 +2,20 @@
 
 Only what is plain is known: a module, a name of NNX, an instance of a class, what a
 function of the project returns. Everything else is ``None``, and nothing is ever said
-about it. What comes together from several places is ``joined``.
+about it. What comes together from several places is joined (joining.py).
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .syntax import FunctionNode
+from .touched import Part, Touched, parts, touched
+from .turns import Reader, Turn
 
 if TYPE_CHECKING:
     from .program import Unit
@@ -20,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARRAY", "Arrays", "Bound", "ClassInfo", "Container", "Dotted", "Function",
     "Instance", "Keys", "Local", "Made", "NOTHING", "Partial", "Several",
-    "Transformed", "UNCLEAR", "Value", "element", "instance", "joined", "known",
-    "together",
+    "Transformed", "UNCLEAR", "Value", "instance", "known",
 ]  # fmt: skip
 
 #: What arrays of jax are instances of here.
@@ -100,11 +102,12 @@ class ClassInfo:
     Attributes:
         name: as it is written.
         bases: its bases, as far as they are known.
-        attributes: what is assigned to attributes of its instances; ``None`` where that
+        assigned: what is assigned to attributes of its instances; ``None`` where that
             is unclear.
+        decorated: what its decorated methods stand for.
         methods: the functions that its body defines.
         own: every name that the class body defines.
-        assigned: every attribute that its methods give its instances.
+        given: every attribute that its methods give its instances.
         making: the methods that run while an instance is made.
         made_with: the attributes that those assign.
         told: the attributes that it says are data.
@@ -113,16 +116,19 @@ class ClassInfo:
         made_of_fields: whether its constructor takes its fields (a dataclass).
         pytree: False when the class says ``pytree=False``.
         above: what ``super()`` is an instance of in its methods.
-        heirs: the classes of the project that derive from it.
-        users: the files that ask for its members.
+        turn: what is being read.
+        is_searched: whether what its methods give has been looked for.
+        users: what has asked which bases it has, and what its definition says.
+        askers: what has asked for each of its members; for all of them, below ``""``.
     """
 
     name: str
     bases: tuple[Value, ...] = ()
-    attributes: dict[str, Value] = field(default_factory=dict)
+    assigned: dict[str, Value] = field(default_factory=dict)
+    decorated: dict[str, Value] = field(default_factory=dict)
     methods: dict[str, Function] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
-    assigned: set[str] = field(default_factory=set)
+    given: set[str] = field(default_factory=set)
     making: set[str] = field(default_factory=set)
     made_with: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
@@ -131,8 +137,61 @@ class ClassInfo:
     made_of_fields: bool = False
     pytree: bool = True
     above: ClassInfo | None = None
-    heirs: set[ClassInfo] = field(default_factory=set)
-    users: set[Unit] = field(default_factory=set)
+    is_searched: bool = False
+    turn: Turn = field(default_factory=Turn)
+    users: set[Reader] = field(default_factory=set)
+    askers: dict[str, set[Reader]] = field(default_factory=dict)
+    _line: _Line | None = field(default=None, init=False)
+    _below: set[ClassInfo] = field(default_factory=set, init=False)
+    _heirs: dict[ClassInfo, None] = field(default_factory=dict, init=False)
+    _heir_users: set[Reader] = field(default_factory=set, init=False)
+
+    def derive(self, bases: tuple[Value, ...]) -> set[Reader]:
+        """Note which bases it has; what has to be read again for that."""
+        if bases == self.bases:
+            return set()
+        self.bases = bases
+        for one in self._below:
+            one._line = None
+        return self.concerned()
+
+    def concerned(self) -> set[Reader]:
+        """What has asked for it, or for a class that derives from it."""
+        return self.users.union(*(one.users for one in self._below))
+
+    def said(self) -> tuple[int, ...]:
+        """How much its definition has said so far, beside the values of members."""
+        return (
+            self.made_of_fields, len(self.own), len(self.given), len(self.made_with),
+            len(self.told), len(self.named_like),
+        )  # fmt: skip
+
+    def inherit(self, heir: ClassInfo) -> set[Reader]:
+        """Note a class that derives from it; what has to be read again for that."""
+        if heir in self._heirs:
+            return set()
+        self._heirs[heir] = None
+        return self._heir_users
+
+    @property
+    def heirs(self) -> tuple[ClassInfo, ...]:
+        """The classes of the project that derive from it."""
+        self.turn.note(self._heir_users)
+        return tuple(self._heirs)
+
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """Everything that is assigned to attributes of its instances."""
+        self.turn.note(self.asking(""))
+        return self.assigned
+
+    def asking(self, name: str) -> set[Reader]:
+        """What has asked for a member, or for any (``""``)."""
+        return self.askers.setdefault(name, set())
+
+    def changed(self, name: str) -> set[Reader]:
+        """What has to be read again when a member changes."""
+        return self.asking(name) | self.asking("")
 
     def native(self) -> str:
         """The path of the class of NNX it derives from, ``""`` when that is unclear."""
@@ -148,8 +207,24 @@ class ClassInfo:
             for base in one.bases
         )
 
-    def ancestors(self) -> Iterator[Value]:
+    def ancestors(self) -> tuple[Value, ...]:
         """It and its bases, theirs too, each once: near ones first."""
+        return self._lineage().all
+
+    def families(self) -> tuple[ClassInfo, ...]:
+        """The classes of the project among them."""
+        return self._lineage().own
+
+    def _lineage(self) -> _Line:
+        self.turn.note(self.users)
+        if self._line is None:
+            line = tuple(self._ancestors())
+            self._line = _Line(line, tuple(o for o in line if isinstance(o, ClassInfo)))
+            for one in self._line.own:
+                one._below.add(self)
+        return self._line
+
+    def _ancestors(self) -> Iterator[Value]:
         seen, waiting = set[int](), list[Value]([self])
         while waiting:
             one = waiting.pop(0)
@@ -160,18 +235,15 @@ class ClassInfo:
                 waiting[:0] = one.bases
             yield one
 
-    def families(self) -> Iterator[ClassInfo]:
-        """The classes of the project among them."""
-        return (one for one in self.ancestors() if isinstance(one, ClassInfo))
-
     def attribute(self, name: str) -> tuple[bool, Value]:
         """Whether it, or a base in the project, has this attribute; and what it is."""
         for one in self.families():
-            if (found := known(one.attributes.get(name))) is not None:
+            self.turn.note(one.asking(name))
+            if (found := known(one.assigned.get(name))) is not None:
                 return True, found
             if name in one.methods:
                 return True, one.methods[name]
-            if name in one.own or name in one.attributes or name in one.assigned:
+            if name in one.own or name in one.assigned or name in one.given:
                 return True, None
         return False, None
 
@@ -188,6 +260,13 @@ class ClassInfo:
         return list(found)
 
 
+class _Line(NamedTuple):
+    """A class and its bases, and those of them that are of the project."""
+
+    all: tuple[Value, ...]
+    own: tuple[ClassInfo, ...]
+
+
 def _native(base: Value) -> Iterator[str]:
     if isinstance(base, Dotted) and base.path.startswith("nnx."):
         yield base.path
@@ -199,12 +278,8 @@ def _adds_nothing(path: str) -> bool:
 
 #: Bases that add no method that NNX has.
 _HARMLESS = (
-    "object",
-    "typing.Generic",
-    "abc.ABC",
-    "typing.Protocol",
-    "typing.NamedTuple",
-)
+    "object", "typing.Generic", "abc.ABC", "typing.Protocol", "typing.NamedTuple",
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -219,7 +294,8 @@ class Function:
         passed: what calls in the project give to its parameters.
         owner: of a method, its class.
         yields: whether a call gives something to loop over.
-        users: the files that call it.
+        turn: what is being read.
+        users: what has asked what it gives.
     """
 
     node: FunctionNode | ast.Lambda
@@ -229,11 +305,26 @@ class Function:
     passed: dict[str, Value] = field(default_factory=dict)
     owner: ClassInfo | None = None
     yields: bool = False
-    users: set[Unit] = field(default_factory=set)
+    turn: Turn = field(default_factory=Turn)
+    users: set[Reader] = field(default_factory=set)
+    _touched: dict[str, Touched] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The nodes in it that can do something with an object."""
+        return parts(self.node)
+
+    def touches(self, name: str) -> Touched:
+        """What it does with the object that has this name in it."""
+        found = self._touched.get(name)
+        if found is None:
+            found = self._touched[name] = touched(self.parts, name)
+        return found
 
     @property
     def returns(self) -> Value:
         """What a call gives."""
+        self.turn.note(self.users)
         if self.yields or isinstance(self.node, ast.AsyncFunctionDef):
             return None
         return known(self.returned) or self.annotated
@@ -358,109 +449,6 @@ def known(value: Value) -> Value:
     return None if isinstance(value, (_Unclear, _Nothing)) else value
 
 
-_DEPTH = 4  # of containers in containers: what is deeper is not told apart
-
-
-def joined(one: Value, other: Value, depth: int = 0) -> Value:
-    """What is known of something that is the one or the other.
-
-    Nothing known stands for anything: what one place of the program does is done,
-    whatever the others do.
-    """
-    if one is other or other is None:
-        return one
-    if one is None or one is NOTHING:
-        return other
-    if other is NOTHING:
-        return one
-    if one == other:
-        return one
-    if depth > _DEPTH:
-        return UNCLEAR
-    if isinstance(one, Instance) and isinstance(other, Instance):
-        return _of_both(one, other, depth)
-    if isinstance(one, Several) and isinstance(other, Several):
-        return _several_of_both(one, other, depth)
-    if isinstance(one, Keys) and isinstance(other, Keys):
-        mine, theirs = dict(one.items), dict(other.items)
-        items = tuple(
-            (key, joined(mine.get(key), theirs.get(key), depth + 1))
-            for key in sorted(mine.keys() | theirs.keys())
-        )
-        rest = joined(one.rest, other.rest, depth + 1)
-        return Keys(items, rest, one.plain and other.plain)
-    return UNCLEAR
-
-
-def _of_both(one: Instance, other: Instance, depth: int) -> Value:
-    kind = _common(one.kind, other.kind)
-    if kind is None or one.compat != other.compat:
-        return UNCLEAR
-    return replace(
-        one,
-        kind=kind,
-        attribute=one.attribute and other.attribute,
-        origin=known(joined(one.origin, other.origin, depth + 1)),
-        written=one.written if one.written == other.written else "",
-        filtered=one.filtered or other.filtered,
-        gradient=one.gradient and other.gradient,
-        streams=one.streams if one.streams == other.streams else None,
-        arrays=one.arrays if one.arrays == other.arrays else "",
-    )
-
-
-def _common(one: str | ClassInfo, other: str | ClassInfo) -> str | ClassInfo | None:
-    """The class that both derive from, if there is one that says something."""
-    if one == other:
-        return one
-    mine = [a for a in _line(one) if not isinstance(a, _Unclear)]
-    theirs = _line(other)
-    found = next((a for a in mine if a in theirs), None)
-    if isinstance(found, ClassInfo):
-        return found
-    return found.path if isinstance(found, Dotted) else None
-
-
-def _line(kind: str | ClassInfo) -> list[Value]:
-    from . import kinds
-
-    if isinstance(kind, ClassInfo):
-        own = list(kind.families())
-        native = kind.native()
-    else:
-        own, native = [], kind
-    rest = [Dotted(native)] if native else []
-    line: list[Value] = [*own, *rest]
-    line += [Dotted(base) for base in kinds.bases(native)]
-    return line
-
-
-def _several_of_both(one: Several, other: Several, depth: int) -> Several:
-    container = one.container if one.container == other.container else ""
-    if len(one.items) == len(other.items):
-        pairs = zip(one.items, other.items, strict=True)
-        items = tuple(joined(a, b, depth + 1) for a, b in pairs)
-        rest = joined(one.rest, other.rest, depth + 1)
-        held = together(one, other) if one.held or other.held else ()
-        return Several(items, rest, container, held)
-    rest = None
-    for value in (*one.all(), *other.all()):
-        rest = joined(rest, value, depth + 1)
-    return Several((), rest, container, together(one, other))
-
-
-_MANY = 16  # kinds in one list: more say nothing new
-
-
-def together(one: Several, other: Several) -> tuple[Value, ...]:
-    """What is in two lists, each kind once."""
-    found: list[Value] = []
-    for value in (*one.each(), *other.each()):
-        if value not in found:
-            found.append(value)
-    return tuple(found[:_MANY])
-
-
 def instance(called: Value) -> Instance | None:
     """What calling a class gives, ``None`` for what is not certainly a class."""
     if isinstance(called, ClassInfo):
@@ -472,13 +460,3 @@ def instance(called: Value) -> Instance | None:
     if name[:1].isupper() and "." not in path:
         return Instance(called.path, compat=called.compat)
     return None
-
-
-def element(value: Value) -> Value:
-    """What a loop over a value yields, when that is one kind throughout."""
-    if not isinstance(value, Several):
-        return None
-    found: Value = None
-    for item in value.all():
-        found = joined(found, item)
-    return known(found)

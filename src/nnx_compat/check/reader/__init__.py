@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .. import events, releases
 from ..program import Program, Unit
+from ..values import Function
 
 # each registers what it reads
 from . import (  # noqa: F401
@@ -23,12 +24,13 @@ from . import (  # noqa: F401
     imports,
     statements,
 )  # fmt: skip
-from .reading import Guard, Reading
+from .reading import Body, Guard, Reading
+from .scopes import Scope
 
 __all__ = ["Guard", "Reading", "read"]
 
-#: How often a file is read at most: each time more is known of what its functions are
-#: given and give back. What is found in the last round stands.
+#: How often a body is read at most: each time more is known of what functions are
+#: given and give back. What is found when it is read last stands.
 _ROUNDS = 5
 
 
@@ -50,28 +52,59 @@ def read(program: Program) -> list[Reading]:
         >>> [finding.line for finding in reading.findings]
         [1, 2]
     """
-    waiting = set(program.units)
+    program.stale |= set(program.units)
     for _ in range(_ROUNDS):
-        program.stale = set()
-        some = [unit for unit in program.units if unit in waiting]
-        readings = [_read_module(program, unit) for unit in some]
-        for reading in readings:
-            while reading.deferred:
-                functions.read_body(reading, reading.deferred.popleft())
-        waiting = program.stale
-        if not waiting:
+        _read_files(program)
+        for unit in program.units:
+            if unit.reading is not None:
+                _read_functions(program, unit.reading)
+        if not program.stale:
             break
-    return [unit.reading for unit in program.units if unit.reading is not None]
+    readings = [unit.reading for unit in program.units if unit.reading is not None]
+    for reading in readings:
+        reading.finish()
+    program.turn.reader = None
+    return readings
 
 
-def _read_module(program: Program, unit: Unit) -> Reading:
-    reading = unit.reading = Reading(unit, program)
-    before = unit.exports
+def _read_files(program: Program) -> None:
+    """Read files outside of functions, until those that import each other agree."""
+    for _ in range(_ROUNDS):
+        some = [unit for unit in program.units if unit in program.stale]
+        for unit in some:
+            _read_file(program, unit)
+        if not some:
+            break
+
+
+def _read_file(program: Program, unit: Unit) -> None:
+    """Read a file outside of functions."""
+    reading = unit.reading
+    if reading is None:
+        reading = unit.reading = Reading(unit, program)
+    last, before = reading.file, unit.exports
+    reading.scope = reading.outermost = Scope()
+    reading.file = Body(None, reading.outermost)
+    reading.begin(reading.file, unit)
     unit.exports = reading.scope.values  # of what imports it while it is being read
     treated = reading.scope.treated = events.Treated(unit.tree)
-    reading.block(unit.tree.body)
+    reading.whole(unit.tree.body)
     reading.mask = releases.ALL
     reading.show(treated)
     if before != unit.exports:
-        program.stale |= unit.importers
-    return reading
+        program.stale |= unit.users
+    if last.is_read and last.sees_what(reading.file):
+        reading.file.inner = last.inner
+
+
+def _read_functions(program: Program, reading: Reading) -> None:
+    """Read the functions that were not read, or for which something is new."""
+    again = set[Function]()
+    for body in reading.bodies():
+        function = body.function
+        if function is None:
+            continue
+        if function in program.stale:
+            again.add(function)  # a lambda can be met twice
+        if function in again or not body.is_read:
+            functions.read_body(reading, body)

@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from .. import releases
-from ..values import Function, Instance, Several, Value, joined, known
+from ..joining import joined
+from ..values import (
+    Function,
+    Instance,
+    Several,
+    Value,
+    known,
+)
 from .reading import Reading
 
 __all__ = ["Given", "elsewhere", "hand_over", "split_parameters"]

@@ -6,6 +6,7 @@ import ast
 
 from .. import events, kinds
 from ..held import arrays_in, holds_data
+from ..joining import element, joined
 from ..syntax import dotted, is_attribute_of
 from ..values import (
     ClassInfo,
@@ -13,8 +14,6 @@ from ..values import (
     Keys,
     Several,
     Value,
-    element,
-    joined,
     known,
 )
 from .annotations import annotated, read_annotation
@@ -150,7 +149,8 @@ def appended(reading: Reading, node: ast.expr, name: str, added: Value) -> None:
     scope = reading.scope
     if scope.owner is None or known(added) is None:
         return
-    now = known(scope.owner.attributes.get(name))
+    reading.program.turn.note(scope.owner.asking(name))
+    now = known(scope.owner.assigned.get(name))
     both: Value = Several((), added, "list")
     if isinstance(now, Keys):
         both = Keys((), added, now.plain)
@@ -179,7 +179,7 @@ def _assign_attribute(
             _store(reading, target, owner.kind, value, node)
         else:
             if kinds.is_module(owner):
-                reading.program.given.add(target.attr)
+                reading.program.add_given(target.attr)
             reading.show(events.Attribute(target, owner, True, statement))
     elif isinstance(owner, ClassInfo):
         reading.learn_attribute(owner, target.attr, value)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import ast
 
 from .. import kinds
+from ..joining import joined
 from ..syntax import ends, is_call_of
-from ..values import NOTHING, Value, instance, joined, known
+from ..values import (
+    NOTHING,
+    Value,
+    instance,
+    known,
+)
 from .guards import true_on
 from .reading import Reading, expression, statement
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from .. import events, kinds
+from ..joining import element, joined, together
 from ..syntax import dotted, is_attribute_of
 from ..values import (
     Bound,
@@ -16,14 +17,12 @@ from ..values import (
     Keys,
     Several,
     Value,
-    element,
-    joined,
     known,
-    together,
 )
 from .arguments import Given
 from .assignments import appended
 from .effects import changes_argument, changes_when_run
+from .expressions import attribute_of
 from .reading import Reading, expression
 from .results import result
 from .states import changed
@@ -35,9 +34,11 @@ __all__: list[str] = []
 def _call(reading: Reading, node: ast.Call) -> Value:
     owner: Value = None
     if isinstance(node.func, ast.Attribute):
-        owner = reading.peek(node.func.value)
+        owner = reading.value(node.func.value)
         reading.calls[id(node.func)] = node
-    called = reading.value(node.func)
+        called = attribute_of(reading, node.func, owner)
+    else:
+        called = reading.value(node.func)
     given = _given(reading, node)
     target = _target(reading, node, called, owner)
     if target.path:
@@ -115,7 +116,7 @@ def _target(reading: Reading, node: ast.Call, called: Value, owner: Value) -> _T
             clear = owner.kind.complete() or name == "__init__"
             if owner.kind.attribute(name)[0] or not clear:
                 return _Target()
-        if name in reading.program.own_names and name not in ("update", "__init__"):
+        if name not in ("update", "__init__") and reading.program.is_own(name):
             return _Target()
         return _Target(kinds.method(owner, name), named_here(reading, node.func, owner))
     return _Target()

@@ -25,15 +25,14 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
         reading.value(keyword.value)
     given = {k.arg: k.value for k in node.keywords if k.arg is not None}
     pytree = given.get("pytree")
+    is_new = node not in reading.program.classes
     info = reading.program.class_info(node)
-    if bases != info.bases:
-        info.bases = bases
-        reading.program.stale |= info.users
-    info.users.add(reading.unit)
+    reading.program.stale |= info.derive(bases)
     for base in info.families():
         if base is not info:
-            base.heirs.add(info)
+            reading.program.stale |= base.inherit(info)
     info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
+    before = info.said()
     info.made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
     for decorator in decorators:
         if isinstance(decorator, Function):
@@ -41,7 +40,12 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
     reading.bind(node.name, info)
     outer = reading.scope
     reading.scope = Scope(outer, is_class=True, owner=info)
-    _find_members(reading, node, info)
+    _find_members(reading, node, info, is_new=is_new)
+    if before != info.said():
+        for name in info.own | info.given:
+            reading.program.add_holder(name, info)
+        if not is_new:
+            reading.program.stale |= info.concerned()
     reading.show(events.Class(node, info, frozenset(given), *_constructor(info)))
     reading.block(node.body)
     _note_fields(reading, node, info)
@@ -70,7 +74,7 @@ def _constructor(info: ClassInfo) -> tuple[bool, frozenset[str], frozenset[str]]
 
 def _find_added(decorator: Function, info: ClassInfo) -> None:
     """What a decorator of the project gives to a class, or to its instances."""
-    find_stored(decorator.node, first_argument(decorator.node.args), info)
+    find_stored(decorator, first_argument(decorator.node.args), info)
     if any(isinstance(node, ast.ClassDef) for node in ast.walk(decorator.node)):
         info.named_like.add(("", ""))  # it may give another class
 
@@ -95,18 +99,24 @@ _OF_FIELDS = (
 )  # fmt: skip
 
 
-def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:
+def _find_members(
+    reading: Reading, node: ast.ClassDef, info: ClassInfo, *, is_new: bool
+) -> None:
     """What the body defines, before any of it is read."""
     fields = []
-    is_variable = kinds.is_variable(Instance(info))
-    find_in_body(node.body, info)
+    if is_new:
+        find_in_body(node.body, info)
+    # of a Variable attributes are its metadata
+    is_first = not (info.is_searched or kinds.is_variable(Instance(info)))
+    info.is_searched |= is_first
     for one in _statements(node.body):
         if isinstance(one, FunctionNode):
-            if not is_variable:  # whose attributes are its metadata
-                find_in_method(one, info)
-            reading.program.own_names.add(one.name)
+            method = reading.program.function(one, reading.unit)
+            if is_first:
+                find_in_method(method, info)
+            reading.program.add_own(one.name)
             if one.name not in info.methods or one in node.body:
-                info.methods[one.name] = reading.program.function(one, reading.unit)
+                info.methods[one.name] = method
         elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
             fields.append(one.target.id)
             if _says_data(reading, one):
@@ -115,7 +125,8 @@ def _find_members(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None
             if value is not None:
                 reading.learn_attribute(info, one.target.id, value)
     info.fields = fields
-    find_making(info)
+    if is_new:
+        find_making(info)
 
 
 def _says_data(reading: Reading, node: ast.AnnAssign) -> bool:

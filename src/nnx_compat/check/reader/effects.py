@@ -9,20 +9,21 @@ from __future__ import annotations
 import ast
 
 from .. import kinds
-from ..syntax import dotted, first_argument, is_attribute_of
+from ..syntax import first_argument
 from ..values import ClassInfo, Function, Instance, Keys, Several, Transformed, Value
 
 __all__ = ["changes_argument", "changes_when_run"]
 
 #: Layers that change when they are run, if they are not told otherwise.
 _CHANGING = ("nnx.BatchNorm", "nnx.Dropout", "nnx.SpectralNorm")
-_Seen = frozenset[tuple[int, str]]
+_Seen = set[tuple[int, str]]
 
 
 def changes_when_run(
-    value: Value, method: str = "__call__", seen: _Seen = frozenset()
+    value: Value, method: str = "__call__", seen: _Seen | None = None
 ) -> bool:
     """Whether a method of an object, or a call of it, changes a Variable in it."""
+    seen = set() if seen is None else seen
     if isinstance(value, (Keys, Several)):
         return any(changes_when_run(v, method, seen) for v in value.all())
     if not isinstance(value, Instance):
@@ -36,7 +37,8 @@ def changes_when_run(
     if function is None or isinstance(function.node, ast.Lambda):
         return False
     name = first_argument(function.node.args)
-    return _changes(function, name, value, seen | {(id(info), method)})
+    seen.add((id(info), method))
+    return _changes(function, name, value, seen)
 
 
 def changes_argument(called: Value, index: int, value: Value) -> bool:
@@ -48,48 +50,26 @@ def changes_argument(called: Value, index: int, value: Value) -> bool:
     arguments = [*called.node.args.posonlyargs, *called.node.args.args]
     if index >= len(arguments) or not kinds.is_module(value):
         return False
-    return _changes(called, arguments[index].arg, value, frozenset())
+    return _changes(called, arguments[index].arg, value, set())
 
 
 def _changes(function: Function, name: str, value: Value, seen: _Seen) -> bool:
     """Whether the body of a function changes the object that has this name in it."""
-    for node in ast.walk(function.node):
-        if isinstance(node, ast.Call):
-            called = node.func
-            if isinstance(called, ast.Attribute) and called.attr == "set_value":
-                found = _is_inside(called.value, name)
-            else:
-                run = dotted(called) == name
-                found = run and changes_when_run(value, "__call__", seen)
-        elif isinstance(node, (ast.Attribute, ast.Subscript)):
-            found = isinstance(node.ctx, ast.Store) and _is_inside(node.value, name)
-            if isinstance(node, ast.Attribute) and dotted(node.value) == name:
-                found = found or _runs(node.attr, value, seen)
-        else:
-            found = isinstance(node, ast.AugAssign) and _is_variable(
-                node.target, name, value
-            )
-        if found:
-            return True
-    return False
-
-
-def _is_variable(node: ast.expr, name: str, value: Value) -> bool:
-    """Whether it is an attribute of this object that holds a Variable."""
-    info = value.kind if isinstance(value, Instance) else None
+    does = function.touches(name)
     return (
-        isinstance(info, ClassInfo)
-        and is_attribute_of(node, name)
-        and kinds.is_variable(info.attribute(node.attr)[1])
+        does.writes
+        or any(_is_variable(attribute, value) for attribute in does.added)
+        or (does.calls and changes_when_run(value, "__call__", seen))
+        or any(_runs(attribute, value, seen) for attribute in does.names)
     )
 
 
-def _is_inside(node: ast.expr, name: str) -> bool:
-    """Whether it is an attribute of this name, or an item of one, however deep."""
-    inner = node
-    while isinstance(inner, (ast.Attribute, ast.Subscript)):
-        inner = inner.value
-    return inner is not node and isinstance(inner, ast.Name) and inner.id == name
+def _is_variable(attribute: str, value: Value) -> bool:
+    """Whether an attribute of this object holds a Variable."""
+    info = value.kind if isinstance(value, Instance) else None
+    return isinstance(info, ClassInfo) and kinds.is_variable(
+        info.attribute(attribute)[1]
+    )
 
 
 def _runs(attribute: str, value: Value, seen: _Seen) -> bool:

@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 
 from .. import events, kinds, masks, releases
+from ..joining import element, joined, together
 from ..modules import module_path, through_nnx_compat
 from ..program import Unit
 from ..syntax import unstarred
@@ -22,10 +23,7 @@ from ..values import (
     Several,
     Transformed,
     Value,
-    element,
-    joined,
     known,
-    together,
 )
 from .assignments import assign
 from .guards import true_on
@@ -66,7 +64,11 @@ def _named(reading: Reading, node: ast.NamedExpr) -> Value:
 
 @expression(ast.Attribute)
 def _attribute(reading: Reading, node: ast.Attribute) -> Value:
-    owner = reading.value(node.value)
+    return attribute_of(reading, node, reading.value(node.value))
+
+
+def attribute_of(reading: Reading, node: ast.Attribute, owner: Value) -> Value:
+    """What an attribute is of something that has been read."""
     if isinstance(owner, Dotted):
         return _attribute_of_path(reading, node, owner)
     if isinstance(owner, Instance):
@@ -84,6 +86,7 @@ def _attribute(reading: Reading, node: ast.Attribute) -> Value:
 
 def exported(reading: Reading, unit: Unit, name: str) -> Value:
     """What a name of another file of the program stands for."""
+    reading.program.turn.note(unit.users)
     if name in unit.exports:
         return unit.exports[name]
     inside = reading.program.submodule(unit, ".", name) if unit.is_package else None
@@ -140,8 +143,6 @@ def _attribute_of_instance(
     reading: Reading, node: ast.Attribute, owner: Instance
 ) -> Value:
     if isinstance(owner.kind, ClassInfo):
-        for one in owner.kind.families():
-            one.users.add(reading.unit)
         has, value = owner.kind.attribute(node.attr)
         if has:
             return _of_own_class(reading, node, owner, value)
@@ -174,13 +175,12 @@ def _may_be_of_an_heir(reading: Reading, name: str, owner: Instance) -> bool:
     if isinstance(owner.kind, ClassInfo):
         return any(heir.attribute(name)[0] for heir in owner.kind.heirs)
     of_any = owner.kind in ("nnx.Module", "nnx.Object", "nnx.Pytree")
-    if of_any and name in program.own_names:
+    if of_any and program.is_own(name):
         return True
     if not kinds.member(owner, name):
         return False
-    return (kinds.is_module(owner) and name in program.given) or any(
-        info.attribute(name)[0] and kinds.derives(Instance(info), owner)
-        for info in program.classes.values()
+    return (kinds.is_module(owner) and program.is_given(name)) or any(
+        kinds.derives(Instance(info), owner) for info in program.having(name)
     )
 
 
@@ -208,7 +208,6 @@ def _of_own_class(
     """An attribute that a class of the project defines."""
     if isinstance(value, Function):
         if kinds.is_property(value):
-            value.users.add(reading.unit)
             return value.returns
         return Bound(value, owner)
     return value

@@ -10,7 +10,7 @@ from ..values import Function, Instance, Several, Value, known
 from .annotations import annotated, parameters, read_annotation
 from .arguments import elsewhere
 from .guards import not_skipped
-from .reading import Deferred, Reading, expression, statement
+from .reading import Body, Reading, expression, statement
 from .results import decorated
 from .scopes import Scope
 
@@ -32,14 +32,19 @@ def _function(reading: Reading, node: FunctionNode) -> None:
         read_annotation(reading, argument.annotation)
     read_annotation(reading, node.returns)
     function = reading.program.function(node, reading.unit)
-    function.annotated = annotated(reading, node.returns)
+    said = annotated(reading, node.returns)
+    if said != function.annotated:
+        function.annotated = said
+        reading.program.stale |= function.users
     _hand_defaults(reading, function)
     value = decorated(reading, function, decorators[::-1])
     scope = reading.scope
     if scope.is_class and scope.owner is not None:
         function.owner = scope.owner
-        if value is not function:
-            scope.owner.attributes[node.name] = value
+        known_as = scope.owner.decorated
+        if value is not function and known_as.get(node.name) != value:
+            known_as[node.name] = scope.owner.assigned[node.name] = value
+            reading.program.stale |= scope.owner.changed(node.name)
     reading.bind(node.name, value)
     reading.defer(node, mask)
 
@@ -65,11 +70,13 @@ def _lambda(reading: Reading, node: ast.Lambda) -> Value:
     return reading.program.function(node, reading.unit)
 
 
-def read_body(reading: Reading, deferred: Deferred) -> None:
+def read_body(reading: Reading, body: Body) -> None:
     """Read the body of a function, in a scope of its own."""
-    node, outer, reading.mask = deferred
-    function = reading.program.function(node, reading.unit)
-    reading.attempts = []
+    function, outer = body.function, body.scope
+    if function is None:
+        return
+    node = function.node
+    reading.begin(body, function)
     reading.scope = scope = Scope(outer, function=function)
     scope.values = _values(reading, function)
     scope.bound = dict.fromkeys(scope.values, 1)
@@ -85,8 +92,8 @@ def read_body(reading: Reading, deferred: Deferred) -> None:
     elif outer.is_class and outer.owner and first and kinds.is_classmethod(node):
         scope.values[first] = outer.owner
     scope.treated = events.Treated(node)
-    reading.block(node.body)
-    reading.mask = deferred.mask
+    reading.whole(node.body)
+    reading.mask = body.mask
     reading.show(scope.treated)
 
 
@@ -133,8 +140,10 @@ def _return(reading: Reading, node: ast.Return) -> None:
 
 @expression(ast.Yield, ast.YieldFrom)
 def _yield(reading: Reading, node: ast.Yield | ast.YieldFrom) -> None:
-    if reading.scope.function is not None:
-        reading.scope.function.yields = True
+    function = reading.scope.function
+    if function is not None and not function.yields:
+        function.yields = True
+        reading.program.stale |= function.users
     if node.value is not None:
         reading.value(node.value)
 

@@ -74,6 +74,7 @@ def _evaluation(reading: Reading, scope: Scope, version: str) -> Evaluation:
         if origin is None or origin[0].reading is None:
             return None
         other = origin[0].reading
+        reading.program.turn.note(origin[0].users)
         found = _evaluation(other, other.outermost, version)
         found.name = origin[1]
         return found

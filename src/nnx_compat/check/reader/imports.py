@@ -67,6 +67,8 @@ def _import_local(
     reading: Reading, node: ast.ImportFrom, base: str, unit: Unit | None
 ) -> None:
     """Bind names of another file of the program."""
+    if unit is not None:
+        reading.program.turn.note(unit.users)
     for alias in node.names:
         name = alias.asname or alias.name
         if unit is not None and alias.name == "*":

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from ..syntax import FunctionNode, dotted, first_argument, is_attribute_of
-from ..values import ClassInfo
+from ..values import ClassInfo, Function
 
 __all__ = ["find_in_body", "find_in_method", "find_making", "find_stored"]
 
@@ -38,10 +38,10 @@ def _in_this_scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
             yield from _in_this_scope(ast.iter_child_nodes(node))
 
 
-def find_in_method(node: FunctionNode, info: ClassInfo) -> None:
+def find_in_method(method: Function, info: ClassInfo) -> None:
     """Note the attributes that a method gives to ``self``."""
-    if first := first_argument(node.args):
-        find_stored(node, first, info)
+    if first := first_argument(method.node.args):
+        find_stored(method, first, info)
 
 
 def find_making(info: ClassInfo) -> None:
@@ -54,7 +54,7 @@ def find_making(info: ClassInfo) -> None:
             continue
         info.making.add(name)
         first = first_argument(method.node.args)
-        for node in ast.walk(method.node):
+        for node in method.parts:
             if is_attribute_of(node, first):
                 if isinstance(node.ctx, ast.Store):
                     info.made_with.add(node.attr)
@@ -62,9 +62,9 @@ def find_making(info: ClassInfo) -> None:
                     waiting.append(node.attr)
 
 
-def find_stored(body: ast.AST, name: str, info: ClassInfo) -> None:
-    """Note the attributes that some code gives to the object with this name."""
-    for node in ast.walk(body):
+def find_stored(function: Function, name: str, info: ClassInfo) -> None:
+    """Note the attributes that a function gives to the object with this name."""
+    for node in function.parts:
         if isinstance(node, ast.Call):
             _note_call(node, name, info)
         elif not isinstance(node, (ast.Attribute, ast.Subscript)) or not isinstance(
@@ -75,7 +75,7 @@ def find_stored(body: ast.AST, name: str, info: ClassInfo) -> None:
             if _is_dict_of(node.value, name):
                 _note_name(node.slice, info)
         elif dotted(node.value) == name:
-            info.assigned.add(node.attr)
+            info.given.add(node.attr)
 
 
 def _note_call(node: ast.Call, name: str, info: ClassInfo) -> None:
@@ -92,7 +92,7 @@ def _note_call(node: ast.Call, name: str, info: ClassInfo) -> None:
     if called == "setdefault" and node.args:
         _note_name(node.args[0], info)
     elif called == "update":
-        info.assigned |= {k.arg for k in node.keywords if k.arg is not None}
+        info.given |= {k.arg for k in node.keywords if k.arg is not None}
         if node.args or any(k.arg is None for k in node.keywords):
             _note_keys(node, info)
 
@@ -116,7 +116,7 @@ def _is_dict_of(node: ast.expr, name: str) -> bool:
 def _note_name(node: ast.expr | None, info: ClassInfo) -> None:
     """Note a name that is given as text, or what it begins and ends with."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        info.assigned.add(node.value)
+        info.given.add(node.value)
     else:
         info.named_like.add(_ends(node))
 

@@ -10,18 +10,26 @@ import ast
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from .. import events, releases
 from ..findings import Finding, Problem
+from ..joining import joined
 from ..program import Program, Unit
 from ..rules import shown
 from ..syntax import FunctionNode, Located, has_lazy_annotations
-from ..values import ClassInfo, Function, Instance, Value, joined, known
+from ..turns import Reader
+from ..values import (
+    ClassInfo,
+    Function,
+    Instance,
+    Value,
+    known,
+)
 from .scopes import Scope
 
-__all__ = ["Attempt", "Deferred", "Guard", "Reading", "expression", "statement"]
+__all__ = ["Attempt", "Body", "Guard", "Reading", "expression", "statement"]
 
 _E = TypeVar("_E", bound=Callable[..., Value])
 _S = TypeVar("_S", bound=Callable[..., None])
@@ -90,12 +98,44 @@ _ANCESTORS = {
 }
 
 
-class Deferred(NamedTuple):
-    """A function whose body is read after the module: it is called after it."""
+@dataclass(eq=False)
+class Body:
+    """A body that is read by itself, and what was found in it.
 
-    node: FunctionNode | ast.Lambda
+    Attributes:
+        function: whose body it is; ``None`` for the file outside of functions.
+        scope: what is around it; of the file, its own.
+        mask: the releases on which it is reached.
+        findings: what the rules said.
+        guards: what tells releases apart.
+        met: the places where code meets NNX.
+        lost: those of them that could not be followed, and why.
+        inner: the functions in it: they are called later, and read later.
+        is_read: whether it has been read.
+    """
+
+    function: Function | None
     scope: Scope
-    mask: int
+    mask: int = releases.ALL
+    findings: list[Finding] = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)
+    met: set[tuple[int, int]] = field(default_factory=set)
+    lost: dict[tuple[int, int], str] = field(default_factory=dict)
+    inner: list[Body] = field(default_factory=list)
+    is_read: bool = False
+
+    def sees_what(self, other: Body) -> bool:
+        """Whether the functions in it see what those in another one see."""
+        if len(self.inner) != len(other.inner):
+            return False
+        same = set[tuple[int, int]]()
+        pairs = zip(self.inner, other.inner, strict=True)
+        return self.scope.same(other.scope, same) and all(
+            one.function is two.function
+            and one.mask == two.mask
+            and one.scope.same(two.scope, same)
+            for one, two in pairs
+        )
 
 
 class Reading:
@@ -115,7 +155,8 @@ class Reading:
         quiet: above zero while an expression is looked at, and not read.
         nested: how many conditions are being evaluated, one for another.
         calls: the calls of attributes that are being read, by the attribute.
-        deferred: the functions whose bodies are still to be read.
+        file: the body that is the file outside of functions.
+        body: the one that is being read.
         met: the places where code meets NNX.
         lost: those of them that could not be followed, and why.
     """
@@ -126,15 +167,46 @@ class Reading:
         self.mask = releases.ALL
         self.scope = self.outermost = Scope()
         self.attempts: list[Attempt] = []
-        self.findings: list[Finding] = []
-        self.guards: list[Guard] = []
+        self.body = self.file = Body(None, self.outermost)
+        self.findings, self.guards = self.body.findings, self.body.guards
         self.quiet = 0
         self.nested = 0
         self.calls: dict[int, ast.Call] = {}
-        self.deferred: deque[Deferred] = deque()
-        self.met: set[tuple[int, int]] = set()
-        self.lost: dict[tuple[int, int], str] = {}
+        self.met, self.lost = self.body.met, self.body.lost
         self.lazy_annotations = has_lazy_annotations(unit.tree)
+
+    # -- bodies -------------------------------------------------------------------
+
+    def begin(self, body: Body, reader: Reader) -> None:
+        """Begin to read a body; what was found in it before is forgotten."""
+        self.program.turn.reader = reader
+        self.program.stale.discard(reader)
+        self.body, self.mask, self.attempts = body, body.mask, []
+        body.findings, body.guards, body.met, body.lost = [], [], set(), {}
+        body.inner, body.is_read = [], True
+        self._tell_of(body)
+
+    def _tell_of(self, body: Body) -> None:
+        self.findings, self.guards = body.findings, body.guards
+        self.met, self.lost = body.met, body.lost
+
+    def bodies(self) -> Iterator[Body]:
+        """The bodies in the file, those in others after them."""
+        waiting = deque([self.file])
+        while waiting:
+            body = waiting.popleft()
+            yield body
+            waiting += body.inner
+
+    def finish(self) -> None:
+        """Put together what was found in all bodies."""
+        whole = Body(None, self.outermost)
+        for body in self.bodies():
+            whole.findings += body.findings
+            whole.guards += body.guards
+            whole.met |= body.met
+            whole.lost = body.lost | whole.lost
+        self._tell_of(whole)
 
     # -- reading ------------------------------------------------------------------
 
@@ -144,6 +216,14 @@ class Reading:
             read = _STATEMENTS.get(type(one))
             if read is not None:
                 read(self, one)
+
+    def whole(self, body: list[ast.stmt]) -> None:
+        """Read all statements of a body, as deep as they can be followed."""
+        try:
+            self.block(body)
+        except RecursionError:
+            self.mask = releases.ALL
+            self.lose(body[0], "something behind it is nested too deeply to follow")
 
     def value(self, node: ast.expr) -> Value:
         """Read an expression: show what is in it, and say what is known of it."""
@@ -167,7 +247,8 @@ class Reading:
 
     def defer(self, node: FunctionNode | ast.Lambda, mask: int) -> None:
         """Read the body of a function later."""
-        self.deferred.append(Deferred(node, self.scope, mask))
+        function = self.program.function(node, self.unit)
+        self.body.inner.append(Body(function, self.scope, mask))
 
     def bind(self, name: str, value: Value, node: ast.expr | None = None) -> None:
         """Note what a name stands for, and the expression that says so."""
@@ -190,22 +271,23 @@ class Reading:
 
     # -- learning -----------------------------------------------------------------
 
-    def learn(
-        self, so_far: dict[str, Value], name: str, value: Value, users: set[Unit]
-    ) -> None:
-        """Join what a place says of something into what all say of it."""
+    def learn(self, so_far: dict[str, Value], name: str, value: Value) -> bool:
+        """Join what a place says of something into what all say; whether it is new."""
         if self.quiet or not self.mask:
-            return
+            return False
         before = so_far.get(name)
         after = joined(before, value)
-        if name not in so_far or after != before:
-            so_far[name] = after
-            self.program.stale |= users
+        if name in so_far and (after is before or after == before):
+            return False
+        so_far[name] = after
+        return True
 
     def learn_passed(self, function: Function, name: str, value: Value) -> None:
         """Join what a call gives into what a parameter is given."""
-        if known(value) is not None and function.unit is not None:
-            self.learn(function.passed, name, value, {function.unit})
+        if known(value) is None or function.unit is None:
+            return
+        if self.learn(function.passed, name, value):
+            self.program.stale.add(function)
 
     def learn_return(self, function: Function, value: Value) -> None:
         """Join what a ``return`` gives into what the function returns."""
@@ -219,7 +301,9 @@ class Reading:
         own = self.scope.self_name
         if isinstance(value, Instance) and not value.written.startswith(f"{own}."):
             value = replace(value, written="")  # a name of the method alone
-        self.learn(info.attributes, name, value, info.users)
+        if self.learn(info.assigned, name, value):
+            self.program.add_holder(name, info)
+            self.program.stale |= info.changed(name)
 
     # -- telling ------------------------------------------------------------------
 

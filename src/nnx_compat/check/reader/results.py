@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from .. import events, kinds
 from ..held import arrays_in, arrays_made, holds_data
+from ..joining import element, joined
 from ..syntax import dotted
 from ..values import (
     ARRAY,
@@ -23,9 +24,7 @@ from ..values import (
     Several,
     Transformed,
     Value,
-    element,
     instance,
-    joined,
     known,
 )
 from .arguments import Given, hand_over
@@ -77,14 +76,12 @@ def applied(
     if depth > _DEPTH:
         return None
     if isinstance(called, Function):
-        called.users.add(reading.unit)
         hand_over(reading, called, given)
         return called.returns
     if isinstance(called, Bound):
         static = isinstance(called.function.node, ast.FunctionDef) and kinds.is_static(
             called.function
         )
-        called.function.users.add(reading.unit)
         hand_over(reading, called.function, given, bound=not static)
         return called.function.returns
     if isinstance(called, ClassInfo):
@@ -93,7 +90,6 @@ def applied(
     if isinstance(called, Instance) and isinstance(called.kind, ClassInfo):
         call = called.kind.attribute("__call__")[1]
         if isinstance(call, Function):
-            call.users.add(reading.unit)
             hand_over(reading, call, given, bound=True)
             return call.returns
         return applied(reading, call, given.behind(called), node, depth + 1)
@@ -402,7 +398,7 @@ def _set_by_name(reading: Reading, node: ast.Call, given: Given) -> None:
         value = kinds.read_back(given.arguments[2])
         reading.learn_attribute(info, name.value, value)
     elif kinds.is_module(owner):
-        reading.program.given.add(name.value)
+        reading.program.add_given(name.value)
 
 
 # -- decorators ---------------------------------------------------------------------

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import events, releases
-from ..values import NOTHING, ClassInfo, Dotted, Function, Value, joined, known
+from ..joining import joined
+from ..values import (
+    NOTHING,
+    ClassInfo,
+    Dotted,
+    Function,
+    Value,
+    known,
+)
 
 if TYPE_CHECKING:
     from ..program import Unit
@@ -57,9 +65,11 @@ class Scope:
 
     def lookup(self, name: str) -> Value:
         """What is known of a name."""
-        for scope in self.chain():
-            if name in scope.values:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values and (scope is self or not scope.is_class):
                 return scope.values[name]
+            scope = scope.parent
         return None
 
     def home(self, name: str) -> Scope | None:
@@ -93,6 +103,33 @@ class Scope:
             if name in scope.values:
                 return None
         return None
+
+    def same(self, other: Scope, known: set[tuple[int, int]]) -> bool:
+        """Whether this scope and those around it are like another and those around.
+
+        Args:
+            other: the other one.
+            known: those that are known to be like each other; more are added.
+        """
+        key = id(self), id(other)
+        if self is other or key in known:
+            return True
+        if (self.parent is None) is not (other.parent is None) or (
+            self.parent is not None
+            and other.parent is not None
+            and not self.parent.same(other.parent, known)
+        ):
+            return False
+        like = (
+            (self.owner, self.self_name, self.function)
+            == (other.owner, other.self_name, other.function)
+            and self.values == other.values
+            and (self.bound, self.imported) == (other.bound, other.imported)
+            and self.definitions == other.definitions
+        )
+        if like:
+            known.add(key)
+        return like
 
     # -- branches -------------------------------------------------------------------
 

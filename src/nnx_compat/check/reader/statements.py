@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from ..values import element
+from ..joining import element
 from .assignments import assign
 from .reading import Reading, statement
 

@@ -6,7 +6,14 @@ import ast
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..values import Dotted, Instance, Several, Transformed, Value, element
+from ..joining import element
+from ..values import (
+    Dotted,
+    Instance,
+    Several,
+    Transformed,
+    Value,
+)
 from .arguments import Given
 
 __all__ = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from ... import facts
 from .. import events, masks, releases
 from ..findings import Problem, works_on
@@ -24,7 +26,7 @@ def find(event: events.Call) -> Problem | None:
     missing = ""
     for name, where in call.needed.items():
         # what went by another name goes by position: it is only known to be too few
-        lacks = releases.of(where) & _more_than(call, given + len(by_name))
+        lacks = releases.of(where) & _more_than(event.path, given + len(by_name))
         if name not in by_name and lacks:
             too_few |= lacks
             missing = name
@@ -42,9 +44,11 @@ def find(event: events.Call) -> Problem | None:
     ) if excluded != there or masks.name(event.path) else None  # fmt: skip
 
 
-def _more_than(call: facts.Call, given: int) -> int:
+@cache
+def _more_than(path: str, given: int) -> int:
     """The releases on which more arguments are needed than are given, as bits."""
-    needed = [releases.of(where) for where in call.needed.values()]
+    call = facts.call(path)
+    needed = [releases.of(where) for where in call.needed.values()] if call else []
     return releases.which(
         lambda v: sum(releases.has(mask, v) for mask in needed) > given
     )

@@ -25,11 +25,15 @@ def find(event: events.Flattened) -> Problem | None:
     )
 
 
+#: Of so many classes it is asked what a Module holds; none of a project holds more.
+_MOST = 100
+
+
 def _held(value: Value, seen: set[int]) -> Iterator[str]:
     """The attributes that are arrays, of a Module and of those in it."""
     if not isinstance(value, Instance) or not isinstance(value.kind, ClassInfo):
         return
-    if id(value.kind) in seen:
+    if id(value.kind) in seen or len(seen) > _MOST:
         return
     seen.add(id(value.kind))
     for one in value.kind.families():

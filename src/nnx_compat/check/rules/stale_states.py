@@ -11,14 +11,16 @@ def find(event: events.Treated) -> Problem | None:
     """A state from ``split`` or ``state``, used when the model has moved on."""
     split: dict[str, str] = {}
     changed: set[str] = set()
+    fresh: dict[str, set[str]] = {}  # the other states, by the variable of their model
     for kind, name, written, node in event.steps:
+        if kind in ("split", "bind"):
+            fresh.get(_root(split.pop(name, "")), set()).discard(name)
         if kind == "split":
             split[name] = written
             changed.discard(name)
-        elif kind == "bind":
-            split.pop(name, None)
+            fresh.setdefault(_root(written), set()).add(name)
         elif kind == "change":
-            changed |= {state for state, model in split.items() if _of(model, name)}
+            changed |= fresh.pop(name, set())
         elif kind == "use" and name in changed and name in split:
             shares = masks.behaviour("split-shares-variables")
             return Problem(
@@ -32,8 +34,8 @@ def find(event: events.Treated) -> Problem | None:
     return None
 
 
-def _of(model: str, changed: str) -> bool:
-    return model.split(".")[0] == changed
+def _root(model: str) -> str:
+    return model.split(".")[0]
 
 
 RULE = Rule(

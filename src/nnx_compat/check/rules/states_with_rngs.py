@@ -40,12 +40,18 @@ def _computes(node: ast.expr) -> bool:
     )
 
 
+#: In so many classes a stream is looked for; no Module of a project holds more.
+_MOST = 100
+
+
 def _has_rngs(value: Value, seen: set[int]) -> bool:
     """Whether a Module certainly holds a random stream."""
     if not isinstance(value, Instance):
         return False
     if value.kind in ("nnx.Rngs", "nnx.RngStream"):
         return True
+    if len(seen) > _MOST:
+        return False
     if isinstance(value.kind, ClassInfo) and id(value.kind) not in seen:
         seen.add(id(value.kind))
         return any(_has_rngs(v, seen) for v in value.kind.attributes.values())
