@@ -25,7 +25,7 @@ from .effects import changes_argument, changes_when_run
 from .expressions import attribute_of
 from .reading import Reading, expression
 from .results import result
-from .states import changed
+from .states import changed, follows_a_state
 
 __all__: list[str] = []
 
@@ -174,6 +174,8 @@ def _note_unknown(reading: Reading, node: ast.Call, owner: Value, given: Given) 
 def _note_changes(
     reading: Reading, node: ast.Call, called: Value, owner: Value, given: Given
 ) -> None:
+    if not follows_a_state(reading):  # what code changes is much to ask of every call
+        return
     if isinstance(called, Dotted) and called.path == "nnx.update" and node.args:
         changed(reading, node.args[0])
     if isinstance(called, Instance) and changes_when_run(called):

@@ -9,7 +9,7 @@ from ..events import Kind, Step
 from ..values import Dotted, Instance, Value
 from .reading import Reading
 
-__all__ = ["changed", "merged", "split_into", "used"]
+__all__ = ["changed", "follows_a_state", "merged", "split_into", "used"]
 
 
 def split_into(reading: Reading, target: ast.Name, value: Value) -> None:
@@ -54,6 +54,15 @@ def _model_of(value: Value) -> str:
     return value.written if is_state else ""  # type: ignore[union-attr]
 
 
+def follows_a_state(reading: Reading) -> bool:
+    """Whether there is a state by now that what is done here may concern.
+
+    What is done before says nothing about one.
+    """
+    treated = reading.scope.treated
+    return treated is not None and not reading.quiet and bool(treated.steps)
+
+
 def _note(
     reading: Reading,
     kind: Kind,
@@ -62,6 +71,6 @@ def _note(
     written: str = "",
 ) -> None:
     treated = reading.scope.treated
-    # what is done before there is a state says nothing about one
-    if treated is not None and not reading.quiet and (treated.steps or kind == "split"):
+    begins = kind == "split" and treated is not None and not reading.quiet
+    if treated is not None and (begins or follows_a_state(reading)):
         treated.steps.append(Step(kind, name, written, node))
