@@ -185,6 +185,8 @@ class _Recorder:
     def pytest_exception_interact(self, node: Any, call: Any) -> None:
         """Write a test that failed, or a file whose tests cannot be collected."""
         error = call.excinfo.value
+        if type(error).__name__ == "CollectError" and error.__cause__ is not None:
+            error = error.__cause__  # what the file's own line raised: pytest quotes it
         if isinstance(error, outcomes.OutOfTime):
             self._probe.say(item=f"test {node.nodeid}", time=True)
         else:
