@@ -132,7 +132,7 @@ def repository(tmp_path):
     ],
 )
 def test_the_digest_is_of_what_matters_to_a_run(repository, name, changes):
-    folders = ("src", "tests", source.LIBRARY)
+    folders = source.FOLDERS
     before = source.digests(*folders, root=repository)
     assert before == source.digests(*folders, root=repository)
     repository.joinpath(name).parent.mkdir(parents=True, exist_ok=True)

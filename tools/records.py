@@ -80,7 +80,7 @@ class Record(NamedTuple):
 
 def records() -> Iterator[Record]:
     """All records, by kind and name."""
-    here = source.digests("src", "tests", source.LIBRARY)
+    here = source.digests(*source.FOLDERS)
     for kind in KINDS:
         for file in sorted(kind.folder.glob("*.json")):
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -107,6 +107,7 @@ def _add_settings(check: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     from .check import SourceError, baseline, output
+    from .check.sources import write_whole
 
     try:
         report = _checked(options)
@@ -125,7 +126,7 @@ def _check(options: argparse.Namespace) -> int:
         if options.statistics:
             said = "\n".join(filter(None, [output.statistics(report), said]))
         if options.output_file:
-            _write(Path(options.output_file), said)
+            write_whole(Path(options.output_file), said + "\n")
         elif said:
             print(said)
     except SourceError as error:
@@ -163,19 +164,6 @@ def _checked(options: argparse.Namespace) -> Report:
             paths, target=options.target, strict=options.strict,
             share=options.followed, settings=given, piped=piped, progress=progress,
         )  # fmt: skip
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a report, whole or not at all."""
-    from .check import SourceError
-
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        scratch.write_text(text + "\n", encoding="utf-8")
-        scratch.replace(file)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise SourceError(f"{file}: {error.strerror or error}") from None
 
 
 def _fix(options: argparse.Namespace) -> int:

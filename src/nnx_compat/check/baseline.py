@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .findings import Finding, quoted
-from .sources import SourceError
+from .sources import SourceError, write_whole
 
 __all__ = ["known", "new", "write"]
 
@@ -29,15 +29,8 @@ def write(file: Path, findings: Iterable[Finding]) -> int:
         {"path": path, "code": code, "text": text, "count": counts[path, code, text]}
         for path, code, text in sorted(counts)
     ]
-    whole = json.dumps({"format": _FORMAT, "findings": rows}, indent=1) + "\n"
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        scratch.write_text(whole, encoding="utf-8")
-        scratch.replace(file)
-    except OSError as error:
-        raise SourceError(f"{quoted(str(file))}: {error.strerror or error}") from None
-    finally:
-        scratch.unlink(missing_ok=True)
+    whole = json.dumps({"format": _FORMAT, "findings": rows}, indent=1)
+    write_whole(file, whole + "\n")
     return counts.total()
 
 

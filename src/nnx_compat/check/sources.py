@@ -5,18 +5,23 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import re
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from . import notebooks
 from .findings import Finding, quoted
 from .syntax import lines_of
 
-__all__ = ["Source", "SourceError", "decoded", "files", "quoted", "read"]
+__all__ = [
+    "Source", "SourceError", "decoded", "files", "from_bytes", "quoted", "read",
+    "write_whole",
+]  # fmt: skip
 
 _SKIPPED = frozenset(
     (".git", ".hg", ".nox", ".tox", ".venv", "venv", ".mypy_cache", ".ruff_cache",
@@ -85,7 +90,7 @@ class Source:
 
     def reported(self, findings: Iterable[Finding]) -> list[Finding]:
         """The findings that no comment ignores, each once, sorted, by cell."""
-        ignores = self._ignores()
+        ignores = self._ignores
         return [
             self._placed(finding)
             for finding in sorted(set(findings))
@@ -97,7 +102,7 @@ class Source:
 
     def unused(self, findings: Iterable[Finding]) -> list[tuple[str, str]]:
         """The comments that ignore what is not found there, and what they name."""
-        ignores = self._ignores()
+        ignores = self._ignores
         if not ignores:
             return []
         of_line: dict[int, set[str]] = {}
@@ -115,6 +120,7 @@ class Source:
                 unused.append((self.place(line, 1), ", ".join(idle)))
         return unused
 
+    @cached_property
     def _ignores(self) -> dict[int, frozenset[str] | None]:
         """By line, the codes that a comment there ignores; None for all of them."""
         if "nnx-compat:" not in self.text and "noqa" not in self.text:
@@ -237,6 +243,22 @@ def from_bytes(raw: bytes, name: str) -> str:
         return decoded(raw)[0]
     except (SyntaxError, ValueError, LookupError) as error:
         raise SourceError(f"{quoted(name)}: {error}") from None
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write what a command leaves beside the sources, whole or not at all.
+
+    Raises:
+        SourceError: it cannot be written; what was there is there.
+    """
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(file)
+    except OSError as error:
+        raise SourceError(f"{quoted(str(file))}: {error.strerror or error}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def decoded(raw: bytes) -> tuple[str, str]:

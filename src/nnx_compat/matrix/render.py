@@ -185,7 +185,7 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     Args:
         beside: the source that records are of, or older; the one that is here.
     """
-    beside = source.digests(*_FOLDERS) if beside is None else beside
+    beside = source.digests(*source.FOLDERS) if beside is None else beside
     recorded = results()
     groups = _groups(recorded)
     found = []
@@ -218,10 +218,6 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-#: What a record of the matrix is about.
-_FOLDERS = ("src", "tests", source.LIBRARY)
 
 
 def _counts(records: list[dict[str, Any] | None], beside: Mapping[str, str]) -> str:
@@ -315,7 +311,7 @@ def render(beside: Mapping[str, str] | None = None) -> str:
     Args:
         beside: the source that records are of, or older; the one that is here.
     """
-    beside = source.digests(*_FOLDERS) if beside is None else beside
+    beside = source.digests(*source.FOLDERS) if beside is None else beside
     stated = ", ".join(f"{folder} `{found}`" for folder, found in beside.items())
     parts = [_HEAD.format(source=stated), "## Releases\n", _releases_table(beside)]
     parts += [_skipped_table(), grid.render(_table)]
@@ -338,7 +334,7 @@ def beside(text: str) -> dict[str, str]:
     """The source that a rendered file says it was rendered beside."""
     head = text.partition("\n## ")[0]
     # around an installed package there is no source, and nothing between the quotes
-    return dict(re.findall(rf"({'|'.join(_FOLDERS)}) `([0-9a-f]*)`", head))
+    return dict(re.findall(rf"({'|'.join(source.FOLDERS)}) `([0-9a-f]*)`", head))
 
 
 def _releases_table(beside: Mapping[str, str]) -> str:
@@ -404,7 +400,7 @@ def main(arguments: list[str]) -> int:
             text = Path(name).read_text(encoding="utf-8")
             if text == render(beside(text)):
                 print(f"{name} is what the results give")
-                here = source.digests(*_FOLDERS)
+                here = source.digests(*source.FOLDERS)
                 every = [*results().values(), *conformance(), *examples()]
                 if older := sum(not source.is_of(record, here) for record in every):
                     print(f"{older} of {len(every)} records are of an older source")

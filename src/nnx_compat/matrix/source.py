@@ -24,6 +24,8 @@ _WRITTEN = (
 )
 #: Instead of a folder: what a program that imports the library can run of ``src``.
 LIBRARY = "library"
+#: All that a record may be about.
+FOLDERS = ("src", "tests", LIBRARY)
 #: What no such program imports or opens; a test looks.
 _COMMANDS = tuple(
     f"src/nnx_compat/{name}"
