@@ -374,9 +374,8 @@ def annotated(eager):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `sharding` is an old name of it
         given = nnx.Param(jnp.ones(2), sharding=("data",), eager_sharding=False)
-    ((key, axes),) = nc.get_metadata(given).items()
     variable = nnx.Param(jnp.ones(2))
-    nc.set_metadata(variable, **{key: axes})
+    nc.set_metadata(variable, **nc.get_metadata(given))
     return variable if eager else given
 
 
@@ -676,6 +675,26 @@ def test_doctor_audits_a_clean_model_and_exits_0(run, target):
     assert code == 0
     assert f"flax {nc.flax_version}, jax {nc.jax_version}" in out
     assert "0 lost, 0 wrong," in out.splitlines()[-1]
+
+
+def test_a_target_leaves_the_notes_that_matter_there(run):
+    def notes(*options):
+        code, out, _ = run("app:Model", "--json", *options)
+        assert code == 0
+        return {one["code"] for one in json.loads(out)["audit"]["findings"]}
+
+    everywhere, first = notes(), facts.releases()[0].version
+    assert everywhere
+    assert notes("--target", "installed") == set()
+    there = notes("--target", first)
+    assert there <= everywhere
+    assert all(
+        facts.behaviour(id).holds(first) != facts.behaviour(id).holds(nc.flax_version)
+        for id in there
+    )
+    code, _, err = run("app:Model", "--target", "sometime")
+    assert code == 2
+    assert "instead: --target '>=0.10,<0.13'" in err
 
 
 def test_doctor_exits_1_when_something_is_lost(run):

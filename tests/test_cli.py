@@ -82,6 +82,11 @@ def test_doctor_prints_what_it_found(capsys):
     out = capsys.readouterr().out
     assert nc.flax_version in out
     assert out.startswith("healthy, by the ")
+    behaviours = [row.id for row in facts.behaviours(nc.flax_version, nc.jax_version)]
+    assert not any(id in out for id in behaviours)
+    assert cli.main(["doctor", "--verbose"]) == 0
+    out = capsys.readouterr().out
+    assert all(id in out for id in behaviours)
 
 
 def examine(monkeypatch, **versions):
@@ -201,6 +206,14 @@ def test_matrix_filters_releases(capsys):
     assert len(rows) == 8
     assert cli.main(["matrix", "--flax", "==0.8.5"]) == 0
     assert "0.8.5" in capsys.readouterr().out
+
+
+def test_matrix_fits_80_columns_with_one_line_a_release(capsys):
+    assert cli.main(["matrix"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    found = [line.split()[0] for line in lines if line[:2] == "0."]
+    assert found == [release.version for release in facts.releases()]
 
 
 def test_matrix_refuses_what_is_no_specifier(capsys):

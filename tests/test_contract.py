@@ -299,6 +299,9 @@ def test_an_empty_module_has_an_empty_state():
 
 
 def test_what_cannot_be_split_is_refused_with_a_way_out():
+    for look in (nc.split, nc.state, nc.clone, nc.variables):
+        with pytest.raises(TypeError, match=r"Linear is a class.*\n.*Linear\(\.\.\., "):
+            look(nnx.Linear)
     with pytest.raises(TypeError, match=r"an array is not a node.*\n.*instead: a Mod"):
         nc.split(jnp.ones(3))
     if "variable" not in NODES:

@@ -72,6 +72,14 @@ def test_names_are_completed_and_unknown_ones_refused():
         assert getattr(nc, name) is getattr(v1, name)
 
 
+def test_what_is_a_name_of_nnx_is_shown_where_it_is():
+    with pytest.raises(AttributeError, match=r"instead: nnx_compat\.nnx\.Linear"):
+        _ = nc.Linear
+    with pytest.raises(AttributeError) as caught:
+        _ = nc.spilt
+    assert "instead" not in str(caught.value)
+
+
 FROZEN = {
     "audit": "(model, /)",
     "clone": "(node, /)",
@@ -79,7 +87,7 @@ FROZEN = {
     "filter_state": "(state, /, first, *filters)",
     "from_flat_state": "(flat, /)",
     "from_pure_dict": "(template, nested, /)",
-    "get_metadata": "(variable, /)",
+    "get_metadata": "(variable, name='', default=None, /)",
     "get_value": "(variable, /)",
     "graphdef": "(node, /)",
     "install": "(*, fast=False)",

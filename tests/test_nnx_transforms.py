@@ -11,6 +11,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import errors, facts, nnx
+from nnx_compat._release import here
 
 X = jnp.arange(12.0).reshape(4, 3)
 RELEASE = facts.nearest(nc.flax_version)
@@ -276,31 +277,22 @@ def test_shard_map_takes_both_spellings_and_propagates():
     assert count(counter) >= 2.0
 
 
-def sharding_key():
-    """What this release calls the names of a Variable's axes."""
-    if nc.supports("nnx.view"):
-        return "out_sharding"
-    later = facts.behaviour("merge-shares-variables").holds(nc.flax_version)
-    return "sharding_names" if later else "sharding"
-
-
 def test_transform_metadata_takes_the_axis_away_inside():
-    key = sharding_key()
-    variable = nnx.Param(
-        jnp.zeros((2, 3)), eager_sharding=False, **{key: ("layers", "in")}
-    )
+    names = {here.annotation: ("layers", "in")}
+    variable = nnx.Param(jnp.zeros((2, 3)), eager_sharding=False, **names)
     holder = Holder(variable)
     seen = []
 
     @nnx.transform_metadata(in_axes=0, out_axes=1, partition="layers")
     def f(holder):
         inner = nc.variables(holder)["variable",]
-        seen.append(nc.get_metadata(inner)[key])
+        seen.append(nc.get_metadata(inner, "out_sharding"))
         return 1.0
 
     assert f(holder) == 1.0
     assert seen == [("in",)]
-    assert nc.get_metadata(nc.variables(holder)["variable",])[key] == ("layers", "in")
+    outside = nc.get_metadata(nc.variables(holder)["variable",], "out_sharding")
+    assert outside == ("layers", "in")
 
 
 @pytest.mark.filterwarnings("ignore:Variable hooks are deprecated")

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 import nnx_compat as nc
 from nnx_compat import _release, facts
-from nnx_compat.revisions import nnx
+from nnx_compat.revisions import bound, nnx
 
 SOURCE = Path(nc.__file__).parent
 
@@ -102,6 +103,20 @@ def sequential_is_a_list():
     if not (hasattr(nnx, "Sequential") and hasattr(nnx, "List")):
         return False
     return issubclass(nnx.Sequential, nnx.List)
+
+
+def annotated():
+    """The metadata of a Variable that was annotated for a mesh that is not there."""
+    init = nnx.with_partitioning(lambda: jnp.ones(2), ("data",), eager_sharding=False)
+    return bound.metadata(nnx.Param(init()))
+
+
+def annotation_is_sharding():
+    return "sharding" in annotated()
+
+
+def annotation_is_sharding_names():
+    return "sharding_names" in annotated()
 
 
 @pytest.mark.parametrize("id", facts.internals())

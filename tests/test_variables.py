@@ -97,6 +97,24 @@ def test_metadata_are_what_was_given_on_every_release():
             function(np.ones(2))
 
 
+def test_one_entry_of_the_metadata_can_be_had():
+    weight = nnx.Param(jnp.ones(2), unit="m")
+    assert nc.get_metadata(weight, "unit") == "m"
+    assert nc.get_metadata(weight, "scale") is None
+    assert nc.get_metadata(weight, "scale", 1) == 1
+
+
+def test_the_annotation_for_a_mesh_has_one_name_and_is_the_one_flax_reads():
+    init = nnx.with_partitioning(lambda: jnp.ones(2), ("data",), eager_sharding=False)
+    weight, other = nnx.Param(init()), nnx.Param(jnp.ones(2))
+    for called in ("out_sharding", "sharding_names", "sharding"):
+        assert nc.get_metadata(weight, called) == ("data",)
+        nc.set_metadata(other, **{called: ("data",)})
+        spec = nc.get_value(nnx.get_partition_spec(nnx.State({"w": other}))["w"])
+        assert spec == jax.sharding.PartitionSpec("data")
+        assert nc.get_metadata(other) == {"out_sharding": ("data",)}
+
+
 def test_metadata_returned_are_a_copy():
     variable, _ = both()
     nc.get_metadata(variable)["unit"] = "changed"

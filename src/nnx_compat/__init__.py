@@ -12,6 +12,7 @@ the names below is used, so that ``nnx_compat.facts`` also serves machines witho
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,7 +61,16 @@ if not TYPE_CHECKING:  # to a type checker it would say that every name is here
             value = getattr(importlib.import_module(room, __name__), name)
             globals()[name] = value
             return value
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(_not_here(name), name=name, obj=sys.modules[__name__])
+
+
+def _not_here(name: str) -> str:
+    """Say where a name is that is not here: most are asked for by habit of ``nnx``."""
+    said = f"module {__name__!r} has no attribute {name!r}"
+    if name.startswith("_"):  # what Python and its tools ask for, often
+        return said
+    public = importlib.import_module(".facts", __name__).names()
+    return said + f"\n  instead: {__name__}.nnx.{name}" * (f"nnx.{name}" in public)
 
 
 def __dir__() -> list[str]:

@@ -110,6 +110,14 @@ class Answers:
         self.list_can_grow = has("List.append")
 
         # -- Variables --
+        #: The metadata that annotate a Variable for a mesh: the name of them all.
+        self.annotation = (
+            "sharding"
+            if inside("annotation-is-sharding")
+            else "sharding_names"
+            if inside("annotation-is-sharding-names")
+            else "out_sharding"
+        )
         #: A Variable has lists of hooks of its own; later each hook is metadata.
         self.hooks_are_lists = has("Variable", "get_value_hooks")
         self.axis_hooks_take_the_name_first = inside("axis-hooks-take-the-name-first")

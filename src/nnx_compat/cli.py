@@ -16,6 +16,7 @@ from .checkpoint import _command
 
 if TYPE_CHECKING:
     from . import doctor
+    from .auditing import Finding
 
 __all__ = ["main"]
 
@@ -76,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
         "--cap", type=float, metavar="SECONDS", default=900.0,
         help="after which the probes are stopped",
     )  # fmt: skip
+    doctor.add_argument(
+        "--target", metavar="SPEC", default="",
+        help="with --audit: only the notes that matter there, as '>=0.10'",
+    )  # fmt: skip
+    doctor.add_argument(
+        "--verbose", "-v", action="store_true",
+        help="also what native calls mean on the installed release",
+    )  # fmt: skip
     doctor.set_defaults(run=_doctor)
 
     matrix = commands.add_parser("matrix", help="what was measured on every release")
@@ -132,11 +141,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    narrow: bool = False,
 ) -> None:
-    """With rich, which comes with Flax; aligned text where there is no Flax."""
+    """With rich, which comes with Flax; aligned text where there is no Flax.
+
+    Args:
+        title: in the line above.
+        columns: the heads.
+        rows: the cells.
+        narrow: whether all of it fits 80 columns and no cell is ever folded.
+    """
     listed = [[str(cell) for cell in row] for row in rows]
     try:
+        from rich import box
         from rich.console import Console
         from rich.table import Table
     except ImportError:
@@ -149,8 +170,10 @@ def _print_table(
             )
         return
     table = Table(title=title, title_justify="left", title_style="bold")
+    if narrow:
+        table.box, table.show_edge, table.pad_edge = box.SIMPLE_HEAD, False, False
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=narrow)
     for row in listed:
         table.add_row(*row)
     console = Console(width=None if sys.stdout.isatty() else 110)
@@ -224,30 +247,27 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(doctor.as_json(report), indent=2))
     else:
-        _print_report(report)
+        _print_report(report, verbose=options.verbose)
     misread = any(one["misread"] for one in report.checkpoints)
     return 1 if report.verdict == "broken" or misread else 0
 
 
-def _print_report(report: doctor.Report) -> None:
+def _print_report(report: doctor.Report, *, verbose: bool) -> None:
     """The verdict, what is wrong and every way out; then what is installed."""
     from .doctor import told
 
     print("\n".join(told(report)))
-    _print_table(
-        "installed",
-        ("package", "version"),
-        [
-            (name, version or "not installed")
-            for name, version in report.versions.items()
-        ],
-    )
+    versions = report.versions.items()
+    print("installed  " + ", ".join(f"{name} {v or 'none'}" for name, v in versions))
     print(f"revision   {report.revision or 'none could be bound'}")
     if report.release:
         inside = "inside" if report.measured else "outside"
         where = f"{inside} the range of flax {report.release}"
         print(f"measured   {where}: jax {report.jax_range}")
-    if report.behaviours:
+    if report.behaviours and not verbose:
+        count = len(report.behaviours)
+        print(f"meanings   {count} that another release has not: doctor --verbose")
+    elif report.behaviours:
         rows = [facts.behaviour(id) for id in report.behaviours]
         _print_table(
             "what native calls mean here (see compat_matrix.md)",
@@ -261,14 +281,15 @@ def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
 
     from . import auditing
     from .auditing.target import load
+    from .check import SourceError
     from .errors import NnxCompatError
 
     try:
         # what a factory prints is not to come before JSON
         with contextlib.redirect_stdout(sys.stderr):
             model = load(options.audit)
-        found = auditing.audit(model)
-    except NnxCompatError as error:
+        found = _that_matter(auditing.audit(model), options.target)
+    except (NnxCompatError, SourceError) as error:
         print(f"nnx-compat doctor --audit: {error}", file=sys.stderr)
         return 2
     counts = {s: sum(one.severity == s for one in found) for s in auditing.SEVERITIES}
@@ -292,6 +313,34 @@ def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
         )
     print(f"{counts['lost']} lost, {counts['wrong']} wrong, {counts['note']} note(s)")
     return 0 if sound else 1
+
+
+def _that_matter(found: Sequence[Finding], target: str) -> list[Finding]:
+    """What is no note, and the notes of what some release in the target does otherwise.
+
+    Args:
+        found: by an audit.
+        target: as of ``check``; all releases where it is empty.
+
+    Raises:
+        SourceError: the target is none.
+    """
+    if not target:
+        return list(found)
+    from .check import declared, releases
+    from .revisions import flax_version
+
+    aimed = declared.target(target).mask
+    here = facts.nearest(flax_version)
+    behaviours = {row.id: row for row in facts.behaviours()}
+
+    def matters(one: Finding) -> bool:
+        if one.severity != "note" or one.code not in behaviours:
+            return True
+        holds = releases.of(behaviours[one.code].intervals)
+        return bool(aimed & (~holds if releases.has(holds, here) else holds))
+
+    return [one for one in found if matters(one)]
 
 
 # -- matrix -------------------------------------------------------------------------
@@ -319,13 +368,15 @@ def _matrix(options: argparse.Namespace) -> int:
         return 0
     _print_table(
         "measured, one row a Flax release",
-        ("flax", "date", "python", "jax", "revision", "tests", "weights", "names"),
+        ("flax", "python", "jax", "revision", "tests", "names"),
         [
-            (r["flax"], r["date"], r["python"], r["jax"], r["revision"], r["tests"],
-             r["weights"], r["names"])
+            (r["flax"], r["python"], r["jax"], r["revision"], r["counts"], r["names"])
             for r in rows
         ],
-    )  # fmt: skip
+        narrow=True,
+    )
+    if older := sum(r["older"] for r in rows):
+        print(f"{older} of {len(rows)} were measured on an older source")
     return 0
 
 

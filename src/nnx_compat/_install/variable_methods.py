@@ -107,7 +107,7 @@ class Variable(Native):
             metadata = {args[0]: args[1]}
         elif args:
             metadata = dict(args[0])
-            for name in functional.get_metadata(self).keys() - metadata.keys():
+            for name in functional.own_metadata(self).keys() - metadata.keys():
                 delattr(self, name)
         bound.set_metadata(self, metadata)
 

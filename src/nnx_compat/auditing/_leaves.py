@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import facts
-from ..functional import is_variable, show, stored, variable_type
+from ..functional import AXES, is_variable, show, stored, variable_type
 from ..revisions import bound, nnx
 from ._finding import Finding, Path
 
@@ -30,9 +30,6 @@ _COUNTS = frozenset(
         "total_notfinite",
     }
 )
-
-#: How the releases call the axes that a Variable is annotated with.
-_AXES = ("out_sharding", "sharding_names", "sharding")
 
 
 def bare_leaves(leaves: Leaves) -> Iterator[Finding]:
@@ -101,7 +98,7 @@ def annotation(leaf: Leaf) -> object:
     if not is_variable(leaf):
         return None
     metadata = bound.metadata(leaf)
-    given = (metadata.get(key) for key in _AXES)
+    given = (metadata.get(key) for key in AXES)
     return next((axes for axes in given if axes is not None), None)
 
 
@@ -115,7 +112,7 @@ def _needs_a_mesh(leaf: Leaf) -> bool:
     if annotation(leaf) is None:
         return False
     metadata = bound.metadata(leaf)
-    like = {k: metadata[k] for k in (*_AXES, "mesh", "eager_sharding") if k in metadata}
+    like = {k: metadata[k] for k in (*AXES, "mesh", "eager_sharding") if k in metadata}
     small = jnp.zeros((1,) * len(getattr(stored(leaf), "shape", ())))
     try:
         with warnings.catch_warnings():

@@ -11,14 +11,11 @@ import jax
 import numpy as np
 
 from ..errors import ArgumentTypeError, kind_of
-from ..functional import get_metadata
+from ..functional import AXES, get_metadata
 from . import _manifest
 from ._slots import Slot, Slots, type_name
 from ._table import Entry, Kind, text
 from ._values import implementation, is_key
-
-#: What the annotation of a Variable for a mesh is called, on one release or another.
-_SHARDINGS = ("out_sharding", "sharding_names", "sharding")
 
 
 @dataclass
@@ -126,5 +123,5 @@ def _metadata(slot: Slot) -> tuple[dict[str, Any], list[str]]:
             left_out.append(name)
             continue
         if value is not None:
-            found["sharding" if name in _SHARDINGS else name] = plain
+            found["sharding" if name == AXES[0] else name] = plain
     return found, left_out

@@ -28,10 +28,12 @@ from ._states import (
     to_pure_dict,
 )
 from ._variables import (
+    AXES,
     as_leaf,
     get_metadata,
     get_value,
     is_variable,
+    own_metadata,
     set_metadata,
     set_value,
     stored,
@@ -46,6 +48,7 @@ __all__ = [
     "split", "split_state", "state", "supports", "to_flat_state", "to_pure_dict",
     "update", "variable_type", "variables",
     # what other rooms of the package share
-    "INTERNAL", "Donated", "Filter", "Loan", "Nested", "Path", "Predicate", "as_leaf",
-    "check_node", "given_leaves", "predicate", "refuse_lent", "show", "stored",
+    "AXES", "INTERNAL", "Donated", "Filter", "Loan", "Nested", "Path", "Predicate",
+    "as_leaf", "check_node", "given_leaves", "own_metadata", "predicate", "refuse_lent",
+    "show", "stored",
 ]  # fmt: skip

@@ -102,6 +102,13 @@ def check_node(node: object) -> None:
             f"flax {flax_version} cannot split a bare {type(node).__name__}",
             instead="put it in a tuple, split((variable,)), or in a Module",
         )
+    if isinstance(node, type):
+        # Natively "this is a bug", and since Variables are shared a graphdef with the
+        # class itself as its one leaf.
+        raise NodeTypeError(
+            f"{node.__name__} is a class, and a node is an instance of one",
+            instead=f"{node.__name__}(..., rngs=nnx.Rngs(0))",
+        )
     if isinstance(node, (jax.Array, np.ndarray, str, bytes, int, float, nnx.State)):
         raise NodeTypeError(
             f"{kind_of(node)} is not a node: it has no Variables of its own",

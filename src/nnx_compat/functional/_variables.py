@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from .._release import here
 from ..errors import VariableTypeError, kind_of
 from ..revisions import bound, nnx
 
@@ -121,23 +122,50 @@ def set_value(variable: Variable[Any], value: object, /) -> None:
     _write(variable, value)
 
 
-def get_metadata(variable: Variable[Any], /) -> dict[str, Any]:
+@overload
+def get_metadata(variable: Variable[Any], /) -> dict[str, Any]: ...
+@overload
+def get_metadata(variable: Variable[Any], name: str, default: Any = None, /) -> Any: ...
+def get_metadata(
+    variable: Variable[Any], name: str = "", default: Any = None, /
+) -> Any:
     """The metadata that were given to a Variable, without what Flax keeps for itself.
 
+    The annotation for a mesh is called ``out_sharding`` on every release: earlier ones
+    store it as ``sharding``, later as ``sharding_names``.
+
+    Args:
+        variable: a Variable, or a leaf of a state that stands for one.
+        name: of the one entry that is wanted; of the annotation, any of its names.
+        default: what to return where there is no such entry, as ``dict.get`` has it.
+
     Returns:
-        A new dict; hooks and Flax's own settings (``hijax``, ``eager_sharding``, ...)
-        are left out, so it is the same on every release.
+        A new dict, or the one entry; hooks and Flax's own settings (``hijax``,
+        ``eager_sharding``, ...) are left out, so it is the same on every release.
 
     Raises:
         VariableTypeError: it is not a Variable.
 
     Example:
         >>> import nnx_compat as nc
-        >>> nc.get_metadata(nc.nnx.Param(1.0, unit="m"))
+        >>> weight = nc.nnx.Param(1.0, unit="m")
+        >>> nc.get_metadata(weight)
         {'unit': 'm'}
+        >>> nc.get_metadata(weight, "unit"), nc.get_metadata(weight, "scale", 1)
+        ('m', 1)
     """
     if not is_variable(variable):
         raise _not_a_variable("get_metadata", variable)
+    named = own_metadata(variable)
+    if annotations := [named.pop(called) for called in AXES if called in named]:
+        named[AXES[0]] = annotations[0]
+    if not name:
+        return named
+    return named.get(AXES[0] if name in AXES else name, default)
+
+
+def own_metadata(variable: Leaf) -> dict[str, Any]:
+    """The metadata that were given, under the names that the release has for them."""
     return {
         key: value
         for key, value in bound.metadata(variable).items()
@@ -145,6 +173,8 @@ def get_metadata(variable: Variable[Any], /) -> dict[str, Any]:
     }
 
 
+#: What the annotation of a Variable for a mesh is called, newest first.
+AXES = ("out_sharding", "sharding_names", "sharding")
 #: What Flax stores among the metadata for itself, on one release or another.
 _BOOKKEEPING = frozenset(
     [
@@ -167,6 +197,9 @@ _BOOKKEEPING = frozenset(
 def set_metadata(variable: Variable[Any], /, **metadata: object) -> None:
     """Add metadata to a Variable, or replace some.
 
+    The annotation for a mesh, by any name it has had, is stored under the one that the
+    release reads: ``nnx.get_partition_spec`` sees it.
+
     Raises:
         VariableTypeError: it is not a Variable.
 
@@ -179,6 +212,9 @@ def set_metadata(variable: Variable[Any], /, **metadata: object) -> None:
     """
     if not is_variable(variable):
         raise _not_a_variable("set_metadata", variable)
+    for name in AXES:
+        if name != here.annotation and name in metadata:
+            metadata[here.annotation] = metadata.pop(name)
     bound.set_metadata(variable, metadata)
 
 

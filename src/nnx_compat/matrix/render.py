@@ -201,6 +201,7 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
             for jax in release.jax_ends
             if jax != release.jax_dated
         ]
+        records = [whole, *ends_of_range]
         found.append(
             {
                 "flax": release.version,
@@ -210,7 +211,9 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
                 "contract": " - ".join(release.jax_ends),
                 "jax_dated": release.jax_dated,
                 "revision": release.revision,
-                "tests": _counts([whole, *ends_of_range], beside),
+                "tests": _counts(records, beside),
+                "counts": _counts(records, {}),
+                "older": any(r and not source.is_of(r, beside) for r in records),
                 "weights": "".join(groups.get(release.version, "?")),
                 "names": str(len(facts.resolved(release.version))),
                 "begins": begins,

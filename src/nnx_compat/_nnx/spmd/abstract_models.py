@@ -91,7 +91,7 @@ def _with_sharding(
     if not functional.is_variable(leaf):
         return leaf
     value, metadata = bound.raw(leaf), functional.get_metadata(leaf)
-    annotated = any(metadata.get(key) for key in _SHARDING_KEYS)
+    annotated = metadata.get(functional.AXES[0])
     if not annotated or getattr(value, "sharding", None) is not None:
         return leaf
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
@@ -103,10 +103,6 @@ def _with_sharding(
     return bound.with_value(
         leaf, jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
     )
-
-
-#: The names that the annotation has had.
-_SHARDING_KEYS = ("sharding", "sharding_names", "out_sharding")
 
 
 def _current_mesh(path: Path) -> jax.sharding.AbstractMesh:

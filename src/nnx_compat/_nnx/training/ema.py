@@ -12,10 +12,10 @@ from ...functional import (
     Filter,
     Path,
     clone,
-    get_metadata,
     get_value,
     given_leaves,
     is_variable,
+    own_metadata,
     show,
     stored,
     variable_type,
@@ -164,4 +164,4 @@ def _average(path: Path, leaf: Variable[jax.Array]) -> Variable[jax.Array]:
             instead="only=nnx.Param, or another filter that selects Variables",
         )
     value = jnp.array(get_value(leaf), copy=True)
-    return variable_type(leaf)(value, **get_metadata(leaf))
+    return variable_type(leaf)(value, **own_metadata(leaf))

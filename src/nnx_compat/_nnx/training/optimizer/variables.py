@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from ...._release import native_in
-from ....functional import get_metadata, is_variable, stored
+from ....functional import is_variable, own_metadata, stored
 from ....revisions import nnx
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def to_opt_state(tree: optax.OptState) -> optax.OptState:
 def _as_opt_state(leaf: Variable[jax.Array] | ArrayLike) -> Variable[jax.Array]:
     kind, metadata = OptArray, {}
     if is_variable(leaf):
-        kind, metadata = OptVariable, get_metadata(leaf)
+        kind, metadata = OptVariable, own_metadata(leaf)
         if "optimizer_sharding" in metadata:
             metadata["sharding"] = metadata.pop("optimizer_sharding")
     variable: Variable[jax.Array] = kind(stored(leaf), **metadata)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ....errors import ArgumentValueError
+from ....functional import AXES
 from ....revisions import bound, nnx
 from .._checks import not_shared, unsupported
 from .._layout import flattened, is_node
@@ -18,8 +19,6 @@ __all__ = ["transform_metadata"]
 
 #: Stands for the name of an axis where there is none to add; None is a name.
 UNNAMED: object = object()
-#: What the metadata with the names of a Variable's axes is called, newest first.
-_AXIS_NAMES = ("out_sharding", "sharding_names", "sharding")
 Names = Sequence["str | None"]
 
 
@@ -125,7 +124,7 @@ def _rename(
                 continue
             done.add(id(variable))
             metadata = bound.metadata(variable)
-            for key in _AXIS_NAMES:
+            for key in AXES:
                 if metadata.get(key):
                     names = edit(metadata[key], axis, name)
                     bound.set_metadata(variable, {key: names})
