@@ -368,6 +368,19 @@ def test_check_says_that_there_is_something_to_do(project, capsys):
     assert cli.main(["fix", str(project), "--check"]) == 0
 
 
+def test_a_target_stands_in_place_of_the_declared_range(tmp_path, capsys):
+    file = tmp_path / "model.py"
+    file.write_text("from flax import nnx\n\nweight = nnx.Param(1.0).value\n")
+    (tmp_path / "requirements.txt").write_text("flax==0.10.7\n")
+    assert cli.main(["fix", str(tmp_path)]) == 0
+    assert "nnx.Param(1.0).value" in file.read_text()
+    assert cli.main(["fix", str(tmp_path), "--target", ">=0.10.7"]) == 0
+    assert "nc.get_value(nnx.Param(1.0))" in file.read_text()
+    assert "for flax>=0.10.7, as --target asks" in capsys.readouterr().out
+    assert cli.main(["fix", str(file), "--target", "0.9", "--to", "newest"]) == 2
+    assert "instead: --to '0.9', natively" in capsys.readouterr().err
+
+
 def test_what_is_left_is_a_line(tmp_path, capsys):
     file = tmp_path / "a.py"
     file.write_text("from flax import nnx\nw = nnx.Param(1)\na = w.value = 2\n")

@@ -73,7 +73,15 @@ def test_code_is_shown_what_it_meets_by_place(tmp_path, capsys):
     ]
     assert places == [f"{file}:6:9"]
     assert cli.main(["upgrade", old, "newest", str(file)]) == 1
-    assert f"nnx-compat fix --diff {file}" in capsys.readouterr().out
+    newest = VERSIONS[-1]
+    said = capsys.readouterr().out
+    assert f"  nnx-compat fix --to '=={newest}' {file}\n" in said
+    both = f"  nnx-compat fix --target '>={old},<={newest}' {file}\n"
+    assert both in said
+    assert cli.main(["upgrade", newest, old, str(file)]) == 1
+    back = capsys.readouterr().out
+    assert both in back
+    assert "--to" not in back
 
 
 TROUBLES = """\

@@ -73,6 +73,10 @@ def add_to(commands: Commands) -> None:
         "--to", default="portable", metavar="portable|newest|SPEC",
         help="with nnx_compat on every release; or natively on the newest, or a range",
     )  # fmt: skip
+    fix.add_argument(
+        "--target", metavar="SPEC", default="",
+        help="the releases it is to run on, in place of those the project declares",
+    )  # fmt: skip
     fix.add_argument("--diff", action="store_true", help="show it, and write nothing")
     fix.add_argument(
         "--check", action="store_true", help="write nothing; 1 if there is work to do"
@@ -177,6 +181,7 @@ def _fix(options: argparse.Namespace) -> int:
                 options.paths, options.to, progress=progress,
                 only=[code for code in options.only.upper().split(",") if code],
                 unsafe=options.unsafe, write=not (options.diff or options.check),
+                target=options.target,
             )  # fmt: skip
     except SourceError as error:
         print(f"nnx-compat fix: {error}", file=sys.stderr)

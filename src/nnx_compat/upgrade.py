@@ -315,7 +315,7 @@ def of_code(
     parts = [Part(key, OF_CODE[key], tuple(some)) for key, some in found.items()]
     parts += [part for part in whole.parts if part.key in ("moves", "stops")]
     far = (*output.counted(report), output.runs(report))
-    notes = (*report.unread, *far, *_commands(whole.new, paths))
+    notes = (*report.unread, *far, *_commands(whole, paths))
     return Upgrade(whole.old, whole.new, tuple(p for p in parts if p.entries), notes)
 
 
@@ -328,14 +328,21 @@ OF_CODE = {
 }
 
 
-def _commands(new: facts.Release, paths: Iterable[str]) -> Iterator[str]:
-    where = " ".join(paths)
+def _commands(whole: Upgrade, paths: Iterable[str]) -> Iterator[str]:
+    where, new = " ".join(paths), whole.new
+    ends = sorted((whole.old, new), key=facts.releases().index)
+    both = f"--target '>={ends[0].version},<={ends[1].version}'"
+    # of old spellings nothing is written: back, there is only the code for both
+    native = f"--to '=={new.version}'" if new is ends[1] else both
     yield "What to run, in this order:"
-    yield f"  nnx-compat fix --diff {where}    # what it rewrites by itself"
-    yield f"  nnx-compat fix {where}"
+    yield f"  nnx-compat fix --diff {native} {where}    # what it rewrites by itself"
+    yield f"  nnx-compat fix {native} {where}"
     yield f"  nnx-compat check --target '=={new.version}' {where}"
     jax = f"'jax>={new.jax_oldest},<={new.jax_newest}'"
     yield f"  pip install 'flax=={new.version}' {jax}"
+    if native != both:
+        yield "Or, for one code on both releases, with nnx-compat:"
+        yield f"  nnx-compat fix {both} {where}"
 
 
 # -- as text, Markdown and JSON -----------------------------------------------------

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import settings, sources
-from ..declared import search
+from .. import declared, settings, sources
 from ..findings import quoted
 from ..sources import Source, SourceError
 from . import Fixed, fix_program
@@ -46,6 +45,7 @@ def rewrite(
     only: Iterable[str] = (),
     unsafe: bool = False,
     write: bool = True,
+    target: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> Rewritten:
     """Rewrite files and folders; each file is replaced whole, or stays as it is.
@@ -56,16 +56,25 @@ def rewrite(
         only: as in ``fix_source``.
         unsafe: as in ``fix_source``.
         write: whether to write; else it is only said what would be.
+        target: the releases that portable code is for, in place of those that the
+            project declares: a specifier, as of ``check``.
         progress: told how many files are done, and of how many.
 
     Raises:
-        SourceError: a file cannot be read; then none is written.
+        SourceError: a file cannot be read, or the target is none; then no file is
+            written.
 
     Example:
         >>> from nnx_compat.check.fixing.files import rewrite
         >>> rewrite([]).lines
         []
     """
+    if target and to != "portable":
+        raise SourceError(
+            f"--target {target} is for portable code, and --to {to} asks for other\n"
+            f"  instead: --to {target!r}, natively, or --target alone"
+        )
+    aimed = declared.target(target) if target else None
     result = Rewritten()
     unread: list[str] = []
     listed = [str(path) for path in paths]
@@ -73,7 +82,9 @@ def rewrite(
     for error in unread:
         raise SourceError(error)
     originals = [_read(path) for path in _once(wanted)]
-    found = search(listed).declared if to == "portable" else None
+    found = aimed
+    if found is None and to == "portable":
+        found = declared.search(listed).declared
     fixed = fix_program(
         [one.source for one in originals], to, only=tuple(only), unsafe=unsafe,
         within=found.mask if found else 0,

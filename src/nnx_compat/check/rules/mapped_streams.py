@@ -45,12 +45,14 @@ def _of_dropout(event: events.Mapped) -> Problem | None:
     has_split = releases.ALL if event.compat else masks.on("nnx.split_rngs")
     excluded = forks & has_split if event.split else has_split & ~forks
     how = "split keys around" if event.split else "no nnx.split_rngs around"
+    change = "without" if event.split else "with"
+    there = releases.spelled(excluded)
     return Problem(
         f"`{event.path}` over layers with a Dropout, and {how} it, runs on flax "
         f"{releases.spelled(has_split & ~excluded)}",
         excluded,
         error="ValueError",
-        instead="nnx.split_rngs where a Dropout shares its Rngs, and nowhere else",
+        instead=f"the same {change} nnx.split_rngs on flax {there}",
     )
 
 
