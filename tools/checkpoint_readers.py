@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-READERS = ("safetensors", "torch", "safetensors[torch]")
 
 
 def main() -> int:
@@ -35,7 +34,7 @@ def main() -> int:
     from tools import environments
 
     pair = matrix.dated(facts.releases()[-1].version)
-    python = environments.ensure(options.environment, pair, READERS)
+    python = environments.ensure(options.environment, pair, ["safetensors[torch]"])
     folder = options.environment / "files"
     folder.mkdir(exist_ok=True)
     command = [str(python), __file__, "--inside", str(folder)]

@@ -102,11 +102,12 @@ def _checkpoint(path: str, report: Report) -> dict[str, Any]:
     from .checkpoint._layout import REMEDY, layout, misread
 
     contents = read(path)
-    rows = misread(contents, report.release) if report.release else []
+    found = layout(contents)
+    rows = misread(found, report.release) if report.release else []
     return {
         "path": path,
         "form": contents.form,
-        "layout": str(layout(contents)),
+        "layout": str(found),
         "misread": [{"behaviour": id, "text": text} for id, text in rows],
         "run": REMEDY.replace("PATH", repr(path)) if rows else "",
     }

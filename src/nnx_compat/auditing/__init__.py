@@ -68,10 +68,10 @@ def audit(model: object, /) -> tuple[Finding, ...]:
 def _of_checkpoint(path: str | os.PathLike[str]) -> list[Finding]:
     # here, for `import nnx_compat` needs no checkpoint
     from ..checkpoint import read
-    from ..checkpoint._layout import REMEDY, misread
+    from ..checkpoint._layout import REMEDY, layout, misread
 
     remedy = REMEDY.replace("PATH", repr(os.fspath(path)))
-    rows = misread(read(path), facts.nearest(flax_version))
+    rows = misread(layout(read(path)), facts.nearest(flax_version))
     return [Finding(id, "wrong", (), text, remedy) for id, text in rows]
 
 

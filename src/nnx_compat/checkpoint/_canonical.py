@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ._table import Contents, Entry, Item, Path
-
-#: What the value inside a Variable is called in files of one release or another.
-_TAILS = ("value", "raw_value", "_raw_value")
+from ._table import TAILS, Contents, Entry, Item, Path
 
 
 def canonical(contents: Contents) -> Contents:
@@ -54,7 +51,7 @@ def _renamed(item: Item) -> Item:
 
 
 def _has_tail(entry: Entry) -> bool:
-    return len(entry.path) > 1 and entry.path[-1] in _TAILS and entry.type is None
+    return len(entry.path) > 1 and entry.path[-1] in TAILS and entry.type is None
 
 
 def _are_clear(paths: Iterable[Path]) -> bool:

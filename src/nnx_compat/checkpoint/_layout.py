@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from .. import facts
-from ._table import Contents, Entry, Item
+from ._table import TAILS, Contents, Entry, Item
 
 Name = tuple[str, ...]
 
@@ -94,18 +94,17 @@ def layout(contents: Contents) -> Layout:
     return Layout(signs, unproved, anywhere)
 
 
-def misread(contents: Contents, flax: str) -> list[tuple[str, str]]:
+def misread(found: Layout, flax: str) -> list[tuple[str, str]]:
     """What a release of Flax would not find in a file, or find wrong, and why.
 
     Args:
-        contents: of the file, as ``read`` gives it.
+        found: of the file, by ``layout``.
         flax: the version that is to restore it by itself, through orbax or flax.
 
     Returns:
         ``(id, text)`` of behaviours; nothing where it names arrays as the file does, or
         where no release of Flax has named them.
     """
-    found = layout(contents)
     rows = [
         (id, f"{_WHERE[found.signs[id]]}: {facts.behaviour(id).text}")
         for id in found.misread(flax)
@@ -127,7 +126,8 @@ REMEDY = "nnx_compat.checkpoint.load(PATH, model=model)"
 
 # -- what of the paths tells ---------------------------------------------------------
 
-_TAILS = ("value", "raw_value")
+#: Those that a native checkpoint has; a pickle may have the third of them.
+_TAILS = TAILS[:2]
 
 
 def _arrays(item: Item) -> dict[Name, Entry]:

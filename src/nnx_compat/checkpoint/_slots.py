@@ -16,7 +16,7 @@ from ..errors import ArgumentTypeError, kind_of
 from ..functional import as_leaf, check_node, is_variable, stored, variable_type
 from ..revisions import bound, nnx
 from ._paths import Paths
-from ._table import Path
+from ._table import TAILS, Path
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from jax.tree_util import PyTreeDef
 
     from ..revisions.get_value import Leaf
-
-#: How the array inside a Variable is called in a path, on one release or another.
-TAILS = ("value", "raw_value", "_raw_value")
 
 
 @dataclass(frozen=True)

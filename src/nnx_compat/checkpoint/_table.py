@@ -31,6 +31,9 @@ Reader: TypeAlias = Callable[["Index"], "Array"]
 #: ``Entry.value``.
 Kind: TypeAlias = Literal["array", "key", "scalar", "none", "text"]
 
+#: What the array inside a Variable is called in paths, on one release or another.
+TAILS = ("value", "raw_value", "_raw_value")
+
 
 def text(path: Path) -> str:
     """A path as people read it: ``"net/layers/0/kernel"``."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from ..errors import CheckpointLookupError, CheckpointStructureError
 from ._nearest import nearest
-from ._slots import TAILS, Slot, Slots
-from ._table import Contents, Entry, Item, named
+from ._slots import Slot, Slots
+from ._table import TAILS, Contents, Entry, Item, named
 
 Name = tuple[str, ...]
 
