@@ -78,6 +78,7 @@ def tests(session: nox.Session) -> None:
         # the newest of the measured ones that has wheels for this Python
         f"jax>={release.jax_oldest},<={release.jax_newest}",
         *TOOLS,
+        "jsonschema>=4.18",  # of tests/test_site.py, which no pair runs
     )
     session.install(".[checkpoint]")
     session.run("pytest", "-n", "2", *session.posargs)
