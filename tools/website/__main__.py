@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import data, table
+from . import data, links, pages, table
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -36,6 +36,15 @@ def main(arguments: list[str]) -> int:
         case ["table", folder]:
             write_table(Path(folder))
             return 0
+        case ["sources", folder]:
+            shutil.rmtree(folder, ignore_errors=True)
+            pages.sources(Path(folder))
+            write_table(Path(folder, "table"))
+            return 0
+        case ["links", folder]:
+            found = list(links.broken(Path(folder)))
+            print("\n".join(found) or "every link leads somewhere")
+            return 1 if found else 0
     print(__doc__)
     return 2
 

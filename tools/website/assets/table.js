@@ -3,7 +3,7 @@
 "use strict";
 
 /** How many rows below names are shown by themselves; more stay folded, and are counted. */
-const UNFOLDED = 60;
+const UNFOLDED = 30;
 
 const $ = (id) => document.getElementById(id);
 const FIELDS = ["q", "area", "flax", "show", "from", "to"];
@@ -200,9 +200,7 @@ let waiting = 0;
 function later(ask) {
   clearTimeout(waiting);
   waiting = setTimeout(() => {
-    const stated = FIELDS.filter((id) => ask[id]).map(
-      (id) => `${id}=${encodeURIComponent(ask[id]).replace(/%(3E|3C|3D|2C|21)/g, unescape)}`,
-    );
+    const stated = FIELDS.filter((id) => ask[id]).map((id) => `${id}=${encodeURIComponent(ask[id])}`);
     const query = stated.length ? `?${stated.join("&")}` : location.pathname;
     history.replaceState(null, "", query + location.hash);
   }, 300);
@@ -217,8 +215,14 @@ function follow() {
     apply();
   }
   for (let at = row.parentElement; at; at = at.parentElement) if (at.localName === "details") at.open = true;
-  row.scrollIntoView({ block: "center" });
   row.querySelector("a").focus({ preventScroll: true });
+  scrollTo(row, 4);
+}
+
+/** Rows have their height once they were seen, so that what is between may still grow. */
+function scrollTo(row, more) {
+  row.scrollIntoView({ block: "center" });
+  if (more) requestAnimationFrame(() => scrollTo(row, more - 1));
 }
 
 const links = () => [...document.querySelectorAll("main section[data-area] .r > a")].filter((a) => a.checkVisibility());
@@ -263,7 +267,6 @@ function key(event) {
 
 const stated = new URLSearchParams(location.search);
 for (const id of FIELDS) if (stated.has(id)) $(id).value = stated.get(id);
-$("ask").hidden = false;
 $("ask").addEventListener("input", apply);
 $("ask").addEventListener("submit", (event) => event.preventDefault());
 $("ask").addEventListener("reset", () => setTimeout(apply));
@@ -273,6 +276,6 @@ for (const entry of entries) {
 document.addEventListener("keydown", key);
 addEventListener("hashchange", follow);
 apply();
-follow();
+addEventListener("load", follow); // the browser's own way there comes first, and takes the focus
 // so that the first search does not pay for reading what is below the names
 (globalThis.requestIdleCallback ?? setTimeout)(() => entries.forEach(below));
