@@ -15,21 +15,31 @@ const entries = [...document.querySelectorAll("section > ul > li")].map((row) =>
   const change = row.classList.contains("c");
   return {
     row,
+    id: row.id.toLowerCase(),
     section: row.closest("section"),
     text: (change ? row : row.firstElementChild).textContent.toLowerCase(),
     on: mask(row),
     details: row.querySelector("details"),
+    summary: row.querySelector("summary"),
+    hidden: false, // what the page has to say of it: asking the page itself takes time
+    change: "",
+    hits: 0,
     below: null, // read when first needed
     shown: null, // the rows below that are asked for, null for all
     byUs: false, // whether it was unfolded by a search and not by a person
   };
 });
 
+const sections = [...document.querySelectorAll("section[data-area]")].map((row) => ({ row, hidden: false }));
+
 /** The rows right below a name: its parameters and members, each with what is in it. */
 function below(entry) {
   if (!entry.details) return [];
   entry.below ??= [...entry.details.lastElementChild.children].map((row) => ({
     row,
+    id: row.id.toLowerCase(),
+    hidden: false,
+    change: "",
     text: `${entry.row.id} ${row.textContent}`.toLowerCase(),
     on: [row, ...row.querySelectorAll("[data-on]")].filter((r) => r.dataset.on).map(mask),
   }));
@@ -101,23 +111,31 @@ function fits(on, ask) {
   return here !== 0n || ask.range === every || Boolean(ask.pair);
 }
 
-function changed(row, on, pair) {
+function changed(one, on, pair) {
   const differs = pair && ((on >> pair[0]) & 1n) !== ((on >> pair[1]) & 1n);
-  const change = !differs ? undefined : (on >> pair[1]) & 1n ? "came" : "went";
-  if (change === row.dataset.change) return;
-  if (change) row.dataset.change = change;
-  else delete row.dataset.change;
+  const change = !differs ? "" : (on >> pair[1]) & 1n ? "came" : "went";
+  if (change === one.change) return;
+  one.change = change;
+  if (change) one.row.dataset.change = change;
+  else delete one.row.dataset.change;
 }
 
-const hide = (element, hidden) => {
-  if (element.hidden !== hidden) element.hidden = hidden;
-};
+function hide(one, hidden) {
+  if (one.hidden !== hidden) one.hidden = one.row.hidden = hidden;
+}
+
+function count(entry, hits) {
+  if (entry.hits === hits) return;
+  entry.hits = hits;
+  if (hits) entry.summary.dataset.hits = `${hits} found`;
+  else delete entry.summary.dataset.hits;
+}
 
 /** Shows the rows below a name that are asked for. */
 function unfold(entry, ask) {
   for (const one of below(entry)) {
-    hide(one.row, Boolean(entry.shown) && !entry.shown.has(one));
-    changed(one.row, one.on[0] ?? 0n, ask.pair);
+    hide(one, Boolean(entry.shown) && !entry.shown.has(one));
+    changed(one, one.on[0] ?? 0n, ask.pair);
   }
 }
 
@@ -148,8 +166,8 @@ function apply() {
         shown ||= hits.length > 0;
       }
     }
-    hide(entry.row, !shown);
-    changed(entry.row, entry.on, ask.pair);
+    hide(entry, !shown);
+    changed(entry, entry.on, ask.pair);
     if (shown) {
       names++;
       open.add(entry.section);
@@ -158,21 +176,18 @@ function apply() {
   const unfolded = inside <= UNFOLDED ? new Set(found) : new Set();
   for (const entry of entries) {
     if (!entry.details) continue;
-    const hits = entry.shown?.size;
-    const summary = entry.details.firstElementChild;
-    if (hits && summary.dataset.hits !== `${hits} found`) summary.dataset.hits = `${hits} found`;
-    else if (!hits && summary.dataset.hits) delete summary.dataset.hits;
+    count(entry, entry.shown?.size ?? 0);
     if (unfolded.has(entry) && !entry.details.open) {
       entry.details.open = entry.byUs = true;
     } else if (entry.byUs && !unfolded.has(entry)) {
       entry.details.open = entry.byUs = false;
     }
-    if (entry.details.open && !entry.row.hidden) unfold(entry, ask);
+    if (entry.details.open && !entry.hidden) unfold(entry, ask);
   }
-  for (const section of document.querySelectorAll("section[data-area]")) hide(section, !open.has(section));
+  for (const section of sections) hide(section, !open.has(section.row));
   shade(ask.range);
   const row = best(ask);
-  hide($("best"), !row);
+  $("best").hidden = !row;
   if (row) {
     $("best").hash = row.id;
     $("best").textContent = `↵ ${row.id}`;
@@ -182,8 +197,12 @@ function apply() {
   later(ask);
 }
 
+let shaded = every;
+
 /** Greys the releases outside of the range, in all strips at once. */
 function shade(range) {
+  if (range === shaded) return;
+  shaded = range;
   const parts = versions.map((_, at) => {
     const colour = (range >> BigInt(at)) & 1n ? "transparent" : "color-mix(in srgb, var(--page) 80%, transparent)";
     return `${colour} ${(100 * at) / versions.length}% ${(100 * (at + 1)) / versions.length}%`;
@@ -191,7 +210,7 @@ function shade(range) {
   const wanted = range === every ? "" : `linear-gradient(to right, ${parts.join(",")})`;
   const { classList, style } = document.documentElement;
   classList.toggle("ranged", Boolean(wanted));
-  if (style.getPropertyValue("--out") !== wanted) style.setProperty("--out", wanted || "none");
+  style.setProperty("--out", wanted || "none");
 }
 
 // a browser allows so many changes of the address in a time
@@ -231,14 +250,13 @@ const links = () => [...document.querySelectorAll("main section[data-area] .r > 
 function best(ask) {
   const word = ask.terms.at(-1);
   if (!word) return null;
-  const exact = entries.find(({ row }) => !row.hidden && row.id.toLowerCase() === `nnx.${word}`);
+  const shown = entries.filter((entry) => !entry.hidden);
+  const exact = shown.find(({ id }) => id === `nnx.${word}`);
   if (exact) return exact.row;
-  for (const entry of entries) {
-    if (entry.row.hidden) continue;
-    const one = entry.shown && [...entry.shown].find(({ row }) => row.id.toLowerCase().split(/[.:]/).at(-1) === word);
-    if (one) return one.row;
+  for (const entry of shown) {
+    for (const one of entry.shown ?? []) if (one.id.endsWith(`.${word}`) || one.id.endsWith(`:${word}`)) return one.row;
   }
-  return entries.find(({ row }) => !row.hidden)?.row ?? null;
+  return shown[0]?.row ?? null;
 }
 
 function key(event) {

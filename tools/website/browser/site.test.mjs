@@ -236,25 +236,25 @@ test("nothing is wider than a phone", () =>
 
 test(`a search is answered in ${ANSWER} ms on a CPU four times slower`, (t) =>
   on("/table/", async (page) => {
+    const search = (word) =>
+      page.evaluate((word) => {
+        const start = performance.now();
+        document.getElementById("q").value = word;
+        document.getElementById("q").dispatchEvent(new Event("input", { bubbles: true }));
+        document.body.getBoundingClientRect(); // and it is laid out
+        return performance.now() - start;
+      }, word);
     await page.emulateCPUThrottling(4);
     await new Promise((done) => setTimeout(done, 1500)); // what is done when idle
     for (const word of ["l", "li", "list", "a", "get_value", "scan in_axes", "dropout rngs", "", "zzz"]) {
-      const times = await page.evaluate(async (word) => {
-        const field = document.getElementById("q");
-        const found = [];
-        for (let n = 0; n < 10; n++) {
-          field.value = n % 2 ? "state" : word;
-          const start = performance.now();
-          field.dispatchEvent(new Event("input", { bubbles: true }));
-          document.body.getBoundingClientRect(); // and it is laid out
-          if (n % 2 === 0) found.push(performance.now() - start);
-          await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-        }
-        return found.sort((a, b) => a - b);
-      }, word);
-      const median = times[2];
-      t.diagnostic(`${JSON.stringify(word)}: ${median.toFixed(0)} ms`);
-      assert.ok(median <= ANSWER, `${JSON.stringify(word)} took ${times.map(Math.round)} ms`);
+      const times = [];
+      for (let n = 0; n < 10; n++) {
+        await search("state");
+        times.push(await search(word));
+      }
+      times.sort((a, b) => a - b);
+      t.diagnostic(`${JSON.stringify(word)}: ${times[5].toFixed(0)} ms, the fastest ${times[0].toFixed(0)}`);
+      assert.ok(times[5] <= ANSWER, `${JSON.stringify(word)} took ${times.map(Math.round)} ms`);
     }
   }));
 
