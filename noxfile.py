@@ -16,6 +16,7 @@
     nox -s release -- 0.13.0                a new Flax: its row, measured and recorded
     nox -s promises                         add a release and drop the oldest, on a copy
     nox -s records                          records of an older source, and their times
+    nox -s site [-- --lighthouse]      the site, tried in a browser; --no-browser
     nox -s lint types typing metadata render bench plot
 
 Environments of pairs are made by tools/environments.py: with uv when it is there, and
@@ -78,6 +79,7 @@ def tests(session: nox.Session) -> None:
         # the newest of the measured ones that has wheels for this Python
         f"jax>={release.jax_oldest},<={release.jax_newest}",
         *TOOLS,
+        "jsonschema>=4.18",  # of tests/test_site.py, which no pair runs
     )
     session.install(".[checkpoint]")
     session.run("pytest", "-n", "2", *session.posargs)
@@ -375,6 +377,43 @@ def render(session: nox.Session) -> None:
         env=environments.source_on_path(),
     )  # fmt: skip
     session.run("python", "tools/rendered.py", what)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The site into build/site; its links are followed, and a browser tries it.
+
+    ``-- --no-browser`` only builds. ``-- --lighthouse`` also asks Lighthouse. The
+    browser comes from npm, or is the one that the variable CHROMIUM names. See
+    tools/website.
+    """
+    session.install(
+        "mkdocs==1.6.1", "mkdocs-material==9.8.2", "mkdocstrings==1.0.8",
+        "mkdocstrings-python==2.0.11", "packaging",
+    )  # fmt: skip
+    env = environments.source_on_path()
+    env.update(NO_MKDOCS_2_WARNING="1", SITE="build/site", SHOTS="build/screenshots")
+    built = ("python", "-m", "tools.website")
+    session.run(*built, "sources", "build/pages", env=env)
+    session.run("mkdocs", "build", "-q", "-f", "tools/website/mkdocs.yml", env=env)
+    session.run(*built, "links", env["SITE"], env=env)
+    if "--no-browser" in session.posargs:
+        return
+    if not (shutil.which("node") and shutil.which("npm")):
+        session.error(
+            "no Node.js with npm, which the browser comes from\n"
+            "  instead: install Node.js 20.11 or later\n"
+            "  or:      nox -s site -- --no-browser, which tries nothing"
+        )
+    folder = "tools/website/browser"
+    session.run("npm", "ci", "--prefix", folder, env=env, external=True)
+    tests = ("--test", "--test-reporter=spec", f"{folder}/site.test.mjs")
+    session.run("node", *tests, env=env, external=True)
+    if "--lighthouse" in session.posargs:
+        # beside the lock: a dependency of its asks for the latest of another package
+        wanted = ("--no-save", "--prefix", folder, "lighthouse@12.8.2")
+        session.run("npm", "install", *wanted, env=env, external=True)
+        session.run("node", f"{folder}/lighthouse.mjs", env=env, external=True)
 
 
 @nox.session(venv_backend="none")

@@ -20,7 +20,7 @@ TOOLS = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "safetensors>=0.
 #: Test files that are not about a release: `nox` alone runs them, and no pair does.
 ABOUT_THE_REPOSITORY = (
     "band", "check", "conformance", "corpus", "design", "matrix", "settings",
-    "standalone", "tools", "upgrade",
+    "site", "standalone", "tools", "upgrade",
 )  # fmt: skip
 
 

@@ -121,7 +121,8 @@ def _imports(pair: Measured, way: str) -> bool:
     return "import" not in pair.results.get(way, {"import": ""})
 
 
-def _sign(pair: Measured) -> str:
+def sign(pair: Measured) -> str:
+    """The sign of a pair in the grid: ``+``, ``o``, ``x`` or ``-``."""
     if pair.works("native"):
         return "+"
     if pair.works("drop-in"):
@@ -153,7 +154,7 @@ def grid() -> str:
     lines += [" " * flax + "".join(patch.rjust(width) for patch in patches)]
     for release in facts.releases():
         signs = [
-            _sign(pair) if (pair := band.measured(release.version, jax)) else ""
+            sign(pair) if (pair := band.measured(release.version, jax)) else ""
             for jax in columns
         ]
         lines.append(
