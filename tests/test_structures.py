@@ -296,3 +296,49 @@ def test_a_counter_in_the_structure_makes_no_plan_each_time(monkeypatch):
         model.number = number
         nc.split(model)
     assert len(made) <= 6
+
+
+def test_update_by_a_plan_is_that_of_flax():
+    model, other = Nested(nnx.Rngs(0)), Nested(nnx.Rngs(1))
+    warm(model)
+    found = nc.variables(model)
+    new = nc.state(other)
+    nc.update(model, new)
+    assert [*map(id, nc.variables(model).values())] == [*map(id, found.values())]
+    assert told(nc.state(model)) == told(nc.state(other))
+    unit = nc.map_state(lambda path, leaf: leaf, nc.state(other))
+    for leaf in nc.to_flat_state(unit).values():
+        nc.set_metadata(leaf, unit="m")
+    before = told(new)
+    nc.update(model, unit)
+    assert told(new) == before
+    assert nc.get_metadata(found["first", "linear", "bias"]) == {"unit": "m"}
+
+
+def test_update_by_a_plan_refuses_and_changes_nothing():
+    model = Nested(nnx.Rngs(0))
+    _, before = warm(model)
+    wrong = nc.map_state(
+        lambda path, leaf: (
+            jnp.ones(7) if path[-1] == "var" else jnp.zeros_like(nc.get_value(leaf))
+        ),
+        before,
+    )
+    with pytest.raises(nc.errors.StateStructureError, match="var: shape was"):
+        nc.update(model, wrong)
+    assert told(nc.state(model)) == told(before)
+
+
+def test_under_a_trace_a_variable_from_outside_is_written_to_as_flax_allows():
+    model = Nested(nnx.Rngs(0))
+    _, state = warm(model)
+    outcomes = []
+
+    def inside(x):
+        for update in (bound.update, nc.update):
+            outcomes.append(_outcome(lambda update=update: update(model, state)))
+        return x
+
+    jax.make_jaxpr(inside)(X)
+    assert outcomes[0] == outcomes[1]
+    assert told(nc.state(model)) == told(state)

@@ -22,7 +22,7 @@ from ..revisions.get_value import Path
 from ._building import Building
 from ._nesting import Nesting, joined
 from ._pick import Pick, pick
-from ._plan import Leaves, Plan, in_order
+from ._plan import Leaves, Plan, in_order, read, write_each
 from ._walk import ATOMS, OBJECT, Unplanned, Walk, is_live
 
 #: How many structures are remembered at most for one node, those used last first.
@@ -136,6 +136,32 @@ class Structure:
             return None
         return self._building.node(variables, found.bare)
 
+    def update(self, found: Leaves, state: Any) -> bool:
+        """Give Variables the values of a whole state that differs in nothing else.
+
+        Returns:
+            False where nothing was done.
+        """
+        leaves, variables = self.leaves(state), found.variables
+        if leaves is None or found.bare or not bound.belong_here(variables):
+            return False
+        new = bound.own_values(bound.values_of(leaves))
+        old = bound.own_values(read(variables))
+        if new is None or old is None:
+            return False
+        try:
+            annotations = bound.annotations(variables)
+            if (
+                bound.kinds(leaves) != list(map(type, variables))
+                or list(map(_shape, new)) != list(map(_shape, old))
+                or annotations(leaves) != annotations(variables)
+            ):
+                return False
+        except (AttributeError, TypeError, ValueError):
+            return False  # a value without a shape, metadata that cannot be compared
+        write_each(variables, new)
+        return True
+
     def _plan(self, node: object, walk: Walk, paths: list[Path], live: Any) -> None:
         values = [seen.value for seen in map(walk.met.__getitem__, walk.statics)]
         _check_free(values)
@@ -151,6 +177,9 @@ class Structure:
         order += [path for path in paths if path not in live]
         named = {tuple(map(str, path[1:])): i for i, path in enumerate(order)}
         return Nesting(state, named)
+
+
+_shape = operator.attrgetter("shape")
 
 
 class _Known:

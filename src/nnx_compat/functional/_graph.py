@@ -208,8 +208,13 @@ def update(node: object, state: State | Nested, /, *states: State | Nested) -> N
         [1.0, 1.0, 1.0]
     """
     check_node(node)
-    state_of_now = bound.live_split(node)[1]
+    met = None if states or is_lent() else _plan.met(node)
+    if met is not None and met[0].update(met[1], state):
+        return
+    graphdef, state_of_now = bound.live_split(node)
     refuse_lent("update", state_of_now)
+    if met is None:
+        _plan.note_split(node, graphdef, state_of_now)
     template = bound.flatten(state_of_now)
     new: dict[Path, Leaf] = {}
     for given in (state, *states):

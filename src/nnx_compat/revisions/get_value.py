@@ -248,6 +248,15 @@ class Revision:
         """
         return self.leaves_of(leaves)
 
+    def values_of(self, leaves: Sequence[Leaf]) -> list[Any]:
+        """What leaves of a state hold, as it is stored."""
+        return list(map(attrgetter(self.storage), leaves))
+
+    def belong_here(self, variables: Sequence[Variable[Any]]) -> bool:
+        """Whether Variables may be written to under the transformations under way."""
+        made = list(map(attrgetter("_trace_state"), variables))
+        return made == [self.trace_state()] * len(made)
+
     def kinds(self, leaves: Sequence[Leaf]) -> list[type] | None:
         """The classes of the Variables that leaves of a state stand for.
 

@@ -8,6 +8,7 @@ inside NNX and tuples outside, list indices included.
 from __future__ import annotations
 
 import copy
+import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -119,6 +120,10 @@ class Revision(newer.Revision):
     def variables_of(self, leaves: Sequence[Leaf]) -> list[Variable[Any]] | None:
         """In the same way."""
         return self.leaves_of(leaves)
+
+    def values_of(self, leaves: Sequence[Leaf]) -> list[Any]:
+        """As Variables store it."""
+        return list(map(operator.attrgetter(self.storage), leaves))
 
     def kinds(self, leaves: Sequence[Leaf]) -> list[type] | None:
         """Their classes."""

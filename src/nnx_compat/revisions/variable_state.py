@@ -131,7 +131,7 @@ class Revision(newer.Revision):
 
     def variables_of(self, leaves: Sequence[Leaf]) -> list[Variable[Any]] | None:
         """From VariableStates."""
-        values = self.own_values(list(map(attrgetter("value"), leaves)))
+        values = self.own_values(self.values_of(leaves))
         if values is None:
             return None
         made = list(map(object.__new__, map(attrgetter("type"), leaves)))
@@ -146,6 +146,10 @@ class Revision(newer.Revision):
         for variable, leaf, value in zip(made, leaves, values, strict=True):
             vars(variable).update(_own(leaf), raw_value=value, _trace_state=now)
         return made
+
+    def values_of(self, leaves: Sequence[Leaf]) -> list[Any]:
+        """VariableStates have another name for it."""
+        return list(map(attrgetter("value"), leaves))
 
     def kinds(self, leaves: Sequence[Leaf]) -> list[type] | None:
         """VariableStates name them."""
