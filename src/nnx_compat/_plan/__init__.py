@@ -10,10 +10,22 @@ A plan holds no node, no Variable and no array: it knows types, keys and static 
 So it keeps nothing alive, and serves every model of the same structure.
 """
 
-from ._plan import Leaves, Pick, Plan, pick, read, write, write_each
+from ._pick import Pick, pick
+from ._plan import Leaves, Plan, read, write, write_each
+from ._structures import (
+    Structure,
+    copied,
+    mergeable,
+    met,
+    note_built,
+    note_clone,
+    note_merge,
+    note_split,
+)
 from ._walk import OBJECT, Unplanned, Walk
 
 __all__ = [
-    "OBJECT", "Leaves", "Pick", "Plan", "Unplanned", "Walk", "made", "pick", "read",
-    "write", "write_each",
+    "OBJECT", "Leaves", "Pick", "Plan", "Structure", "Unplanned", "Walk", "copied",
+    "mergeable", "met", "note_built", "note_clone", "note_merge", "note_split", "pick",
+    "read", "write", "write_each",
 ]  # fmt: skip

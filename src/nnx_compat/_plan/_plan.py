@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._release import here
 from ..revisions import bound, nnx
 from ..revisions.get_value import Path
+from ._pick import Pick, pick
 from ._rebuilt import Rebuilding
 from ._walk import Unplanned, Walk, frozen
 
 if TYPE_CHECKING:
     from flax.nnx import Variable
 
-Pick = Callable[[Sequence[Any]], tuple[Any, ...]]
-
 
 class Leaves(NamedTuple):
-    """What nodes that match a plan hold: Variables, then leaves that are none."""
+    """What nodes that match a plan hold: Variables, other leaves, and statics."""
 
     variables: tuple[Variable[Any], ...]
     bare: tuple[Any, ...]
+    statics: tuple[Any, ...]
 
 
 class Plan:
@@ -34,6 +34,7 @@ class Plan:
         nodes: the nodes together, as ``split`` would be given them.
         paths: of the leaves of their state, in order.
         live: their Variables by path.
+        walk: over the nodes, where there is one already.
 
     Attributes:
         fixed: their static values.
@@ -47,9 +48,10 @@ class Plan:
         nodes: tuple[Any, ...],
         paths: Iterable[Path],
         live: Mapping[Path, Variable[Any]],
+        walk: Walk | None = None,
     ) -> None:
         try:
-            walk = Walk(nodes)
+            walk = walk or Walk(nodes)
         except RecursionError:
             raise Unplanned("containers that hold themselves") from None
         self._ways, order = _ways(walk)
@@ -79,7 +81,7 @@ class Plan:
         )
         self._fixed_classes = list(map(type, self._statics(values)))
         paths = list(paths)
-        variables, bare = _in_order(walk, paths, live)
+        variables, bare = in_order(walk, paths, live)
         self._order = _mixed(paths, live)
         self._rebuilding = Rebuilding(walk, bare) if bare else None
         self._variables = pick(places(variables))
@@ -142,7 +144,7 @@ class Plan:
         for number, first in self._again:
             if met[number] is not met[first]:
                 return None
-        return Leaves(variables, bare)
+        return Leaves(variables, bare, statics)
 
 
 class Way(NamedTuple):
@@ -184,7 +186,7 @@ def _renumbered(walk: Walk, order: list[int]) -> list[int]:
     ]
 
 
-def _in_order(
+def in_order(
     walk: Walk, paths: Sequence[Path], live: Mapping[Path, Variable[Any]]
 ) -> tuple[list[int], list[int]]:
     """The numbers of the Variables and of the other leaves, in the order of the state.
@@ -214,17 +216,6 @@ def _mixed(paths: list[Path], live: Mapping[Path, Variable[Any]]) -> Pick | None
     if order == numbers and all(path in live for path in paths):
         return None
     return pick([order.index(i) for i in numbers])
-
-
-def pick(numbers: Sequence[int]) -> Pick:
-    """A function from all things to those of these numbers, as fast as there is."""
-    if not numbers:
-        return lambda things: ()
-    if len(numbers) == 1:
-        (number,) = numbers
-        return lambda things: (things[number],)
-    found: Pick = operator.itemgetter(*numbers)
-    return found
 
 
 # -- the values of Variables, as they are stored: no hook runs, no trace level is asked

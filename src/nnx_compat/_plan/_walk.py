@@ -28,7 +28,7 @@ _COPIES = tuple(kind for kind in bound.variable_types if kind is not nnx.Variabl
 _CONTAINERS = (tuple, nnx.State, *_COPIES)
 
 #: What NNX keeps of an object for itself: whether and where it is being made.
-_INSTANCE_STATE = frozenset(
+INSTANCE_STATE = frozenset(
     f"_{kind}__state" for kind in ("object", "pytree", "module", "graph_node")
 )
 
@@ -107,7 +107,7 @@ class Walk:
                 self.where.append((at, key))
                 there = (*path, _name(container, key))
                 self.met.append(Seen(there, value))
-                if keyed and key in _INSTANCE_STATE:
+                if keyed and key in INSTANCE_STATE:
                     continue
                 if key in static:
                     self.statics.append(number)
@@ -123,7 +123,7 @@ class Walk:
     def _is_container(self, number: int, value: Any) -> bool:
         """Note what a thing is; whether there is more in it."""
         kind = type(value)
-        if isinstance(value, OBJECT) or _is_live(kind):
+        if isinstance(value, OBJECT) or is_live(kind):
             if id(value) in self._first:
                 self.again.append((number, self._first[id(value)]))
                 return False
@@ -144,7 +144,7 @@ class Walk:
         return False
 
 
-def _is_live(kind: type) -> bool:
+def is_live(kind: type) -> bool:
     """Whether objects of a class are Variables that a model has."""
     return nnx.Variable in kind.__mro__
 
@@ -192,7 +192,7 @@ def _static_names(value: Any) -> frozenset[str]:
 
 
 #: Values of these types are what they are, or equal by identity.
-_ATOMS: tuple[type, ...] = (
+ATOMS: tuple[type, ...] = (
     bool, int, float, complex, str, bytes, type(None), type(...), type, FunctionType,
     BuiltinFunctionType, MethodType, ModuleType, enum.Enum, np.dtype, np.generic,
     jax.sharding.Sharding, jax.sharding.Mesh, jax.sharding.PartitionSpec,
@@ -208,7 +208,7 @@ def frozen(value: Any) -> Any:
     kind = type(value)
     if here.rngs_are_static and isinstance(value, nnx.Rngs):
         raise Unplanned("a static Rngs, which counts")
-    if isinstance(value, _ATOMS) or getattr(kind, "__eq__", None) is object.__eq__:
+    if isinstance(value, ATOMS) or getattr(kind, "__eq__", None) is object.__eq__:
         return value
     if kind is list:
         return [frozen(item) for item in value]

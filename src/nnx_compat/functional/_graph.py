@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from .. import _plan
 from ..errors import StateStructureError
 from ..revisions import bound
 from ..revisions.get_value import Path
@@ -23,6 +24,25 @@ Node = TypeVar("Node")
 
 _split = bound.split
 _merge = bound.merge
+
+
+def _taken_apart(operation: str, node: Node) -> tuple[GraphDef[Node], State]:
+    """The graphdef and the detached state, by a plan where there is one.
+
+    Raises:
+        DonatedError: a compiled step has the arrays of the node.
+    """
+    met = None if is_lent() else _plan.met(node)
+    if met is not None:
+        structure, found = met
+        whole = structure.state(found)
+        if whole is not None:
+            return structure.graphdef, whole
+    check_node(node)
+    graphdef, whole = _split(node)
+    refuse_lent(operation, whole)
+    _plan.note_split(node, graphdef, whole)
+    return graphdef, whole
 
 
 @overload
@@ -70,9 +90,7 @@ def split(
         >>> len(nc.to_flat_state(rest))
         0
     """
-    check_node(node)
-    graphdef, whole = _split(node)
-    refuse_lent("split", whole)
+    graphdef, whole = _taken_apart("split", node)
     if not filters:
         return graphdef, whole
     first, *more = partition(whole, filters, exhaustive=True)
@@ -106,7 +124,15 @@ def merge(graphdef: GraphDef[Node], state: State, /, *states: State) -> Node:
         >>> bool((nc.get_value(model.kernel) == 0).all())
         False
     """
-    return _merge(graphdef, (state, *states))
+    structure = _plan.mergeable(graphdef)
+    if structure is not None:
+        built: Node | None = structure.merged((state, *states))
+        if built is not None:
+            _plan.note_built(structure, built)
+            return built
+    merged = _merge(graphdef, (state, *states))
+    _plan.note_merge(graphdef, (state, *states), merged)
+    return merged
 
 
 @overload
@@ -133,9 +159,7 @@ def state(node: object, /, *filters: Filter) -> State | tuple[State, ...]:
         >>> [leaf.shape for leaf in jax.tree_util.tree_leaves(nc.state(model))]
         [(3,), (2, 3)]
     """
-    check_node(node)
-    whole = _split(node)[1]
-    refuse_lent("state", whole)
+    whole = _taken_apart("state", node)[1]
     if not filters:
         return whole
     return one_or_all(partition(whole, filters, exhaustive=False))
@@ -151,6 +175,10 @@ def graphdef(node: Node, /) -> GraphDef[Node]:
         >>> type(copy).__name__
         'Linear'
     """
+    met = _plan.met(node)
+    if met is not None:
+        found: GraphDef[Node] = met[0].graphdef
+        return found
     check_node(node)
     return bound.graphdef(node)
 
@@ -180,8 +208,13 @@ def update(node: object, state: State | Nested, /, *states: State | Nested) -> N
         [1.0, 1.0, 1.0]
     """
     check_node(node)
-    state_of_now = bound.live_split(node)[1]
+    met = None if states or is_lent() else _plan.met(node)
+    if met is not None and met[0].update(met[1], state):
+        return
+    graphdef, state_of_now = bound.live_split(node)
     refuse_lent("update", state_of_now)
+    if met is None:
+        _plan.note_split(node, graphdef, state_of_now)
     template = bound.flatten(state_of_now)
     new: dict[Path, Leaf] = {}
     for given in (state, *states):
@@ -204,7 +237,16 @@ def clone(node: Node, /) -> Node:
     check_node(node)
     if is_lent():
         refuse_lent("clone", bound.live_split(node)[1])
-    return bound.clone(node)
+        return bound.clone(node)
+    met = _plan.met(node)
+    if met is not None:
+        made: Node | None = _plan.copied(*met)
+        if made is not None:
+            return made
+    copied = bound.clone(node)
+    if met is None:
+        _plan.note_clone(node)
+    return copied
 
 
 @overload

@@ -8,13 +8,15 @@ inside NNX and tuples outside, list indices included.
 from __future__ import annotations
 
 import copy
+import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import variable_state as newer
-from .get_value import Node, Path
+from .get_value import Node, Path, each
 
 if TYPE_CHECKING:
     from flax.nnx import GraphDef, RngStream, State, Variable
@@ -32,6 +34,7 @@ class Revision(newer.Revision):
         self.variable_types = (nnx.Variable,)
         self.reference_types = ()
         self.random_types = ()  # a Rngs is static
+        self._arrays: set[type] = set()
         self.graph = sys.modules[nnx.GraphDef.__module__]
 
         class SplitRngs(nnx.Rngs):  # type: ignore[misc,name-defined]
@@ -102,6 +105,35 @@ class Revision(newer.Revision):
     def with_value(self, leaf: Leaf, value: object) -> Leaf:
         """By the name of the storage: ``replace(value=...)`` is lost here."""
         made: Leaf = leaf.replace(raw_value=value)
+        return made
+
+    def leaves_of(self, variables: Sequence[Leaf]) -> list[Leaf] | None:
+        """A state holds Variables, and what they store is all in their ``vars``."""
+        made: list[Leaf] = list(map(object.__new__, map(type, variables)))
+        stored = list(map(vars, made))
+        each(map(dict.update, stored, map(vars, variables)))
+        if variables and "_trace_state" in vars(variables[0]):
+            now = self.trace_state()
+            each(map(dict.__setitem__, stored, repeat("_trace_state"), repeat(now)))
+        return made
+
+    def variables_of(self, leaves: Sequence[Leaf]) -> list[Variable[Any]] | None:
+        """In the same way."""
+        return self.leaves_of(leaves)
+
+    def values_of(self, leaves: Sequence[Leaf]) -> list[Any]:
+        """As Variables store it."""
+        return list(map(operator.attrgetter(self.storage), leaves))
+
+    def kinds(self, leaves: Sequence[Leaf]) -> list[type] | None:
+        """Their classes."""
+        return list(map(type, leaves))
+
+    def instance_states(self, kind: type, count: int) -> list[Any]:
+        """A Module is told apart by an id in there."""
+        made = super().instance_states(kind, count)
+        for state in made[1:]:
+            state._id = sys.modules[kind.__module__].ids.uuid()
         return made
 
     def variable_type(self, variable: Leaf) -> type[Variable[Any]]:

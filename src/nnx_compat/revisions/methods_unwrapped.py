@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from . import methods as newer
 from .get_value import Path
 
 if TYPE_CHECKING:
-    from flax.nnx import RngStream, State
+    from flax.nnx import RngStream, State, Variable
 
     from .get_value import Leaf
 
@@ -48,6 +48,10 @@ class Revision(newer.Revision):
     def raw(self, variable: Leaf) -> Any:
         """The value as it is stored, hooks not applied."""
         return variable.value
+
+    def belong_here(self, variables: Sequence[Variable[Any]]) -> bool:
+        """A Variable keeps nothing of where it was made: its Module does."""
+        return False
 
     def write(self, variable: Leaf, value: object) -> None:
         """Replace the value, through the hooks."""

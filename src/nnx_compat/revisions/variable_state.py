@@ -9,12 +9,14 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
+from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NodeTypeError
 from . import shared_variables as newer
-from .get_value import Node, Path
+from .get_value import Node, Path, each, stored_metadata
 
 if TYPE_CHECKING:
     from flax.nnx import GraphDef, State, Variable
@@ -40,6 +42,7 @@ class Revision(newer.Revision):
             (nnx.MutableArray,) if hasattr(nnx, "MutableArray") else ()
         )
         self.random_types = (nnx.RngState,)
+        self._arrays: set[type] = set()
         # asked now and not at each call: install() gives Flax what it lacks
         self._native_iter_graph = getattr(nnx, "iter_graph", None)
         self._with_metadata: Any = tuple(
@@ -108,6 +111,58 @@ class Revision(newer.Revision):
             return super().annotations(like)
         return in_dicts(like)
 
+    def leaves_of(self, variables: Sequence[Leaf]) -> list[Leaf] | None:
+        """VariableStates."""
+        kind = self.nnx.VariableState
+        values = self.own_values(list(map(attrgetter("raw_value"), variables)))
+        if values is None:
+            return None
+        made = list(map(object.__new__, repeat(kind, len(variables))))
+        slots = vars(kind)
+        if "_var_metadata" in slots:
+            kept = map(dict, map(stored_metadata, variables))
+            each(map(slots["type"].__set__, made, map(type, variables)))
+            each(map(slots["value"].__set__, made, values))
+            each(map(slots["_var_metadata"].__set__, made, kept))
+            return made
+        for state, variable, value in zip(made, variables, values, strict=True):
+            vars(state).update(type=type(variable), value=value, **_own(variable))
+        return made
+
+    def variables_of(self, leaves: Sequence[Leaf]) -> list[Variable[Any]] | None:
+        """From VariableStates."""
+        values = self.own_values(self.values_of(leaves))
+        if values is None:
+            return None
+        made = list(map(object.__new__, map(attrgetter("type"), leaves)))
+        now = self.trace_state()
+        slots = vars(self.nnx.Variable)
+        if "_var_metadata" in slots:
+            kept = map(dict, map(stored_metadata, leaves))
+            each(map(slots["raw_value"].__set__, made, values))
+            each(map(slots["_trace_state"].__set__, made, repeat(now)))
+            each(map(slots["_var_metadata"].__set__, made, kept))
+            return made
+        for variable, leaf, value in zip(made, leaves, values, strict=True):
+            vars(variable).update(_own(leaf), raw_value=value, _trace_state=now)
+        return made
+
+    def values_of(self, leaves: Sequence[Leaf]) -> list[Any]:
+        """VariableStates have another name for it."""
+        return list(map(attrgetter("value"), leaves))
+
+    def kinds(self, leaves: Sequence[Leaf]) -> list[type] | None:
+        """VariableStates name them."""
+        if set(map(type, leaves)) - {self.nnx.VariableState}:
+            return None
+        return list(map(attrgetter("type"), leaves))
+
+    def own_values(self, values: list[Any]) -> list[Any] | None:
+        """As they are, natively."""
+        if self.reference_types and super().own_values(values) is None:
+            return None
+        return values
+
     def variable_type(self, variable: Leaf) -> type[Variable[Any]]:
         """A VariableState names the class it stands for."""
         if isinstance(variable, self.nnx.VariableState):
@@ -120,6 +175,14 @@ class Revision(newer.Revision):
         if isinstance(variable, self._with_metadata):
             return dict(variable.get_metadata())
         return _kept(variable)
+
+
+def _own(leaf: Leaf) -> dict[str, Any]:
+    """The metadata of one leaf for another."""
+    kept = {k: v for k, v in vars(leaf).items() if k not in STORAGE and k != "type"}
+    if "_var_metadata" in kept:
+        kept["_var_metadata"] = dict(kept["_var_metadata"])
+    return kept
 
 
 def _kept(variable: Leaf) -> dict[str, Any]:
