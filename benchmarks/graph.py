@@ -12,6 +12,7 @@ exponent with which they grow, from each size to the next.
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import time
 import warnings
@@ -117,17 +118,19 @@ def growth(sizes):
     """Seconds of the repeated calls by size."""
     array = jnp.ones(2)
     for size in sizes:
-        found = {}
+        found, model = {}, Tree(size // 2, array)
         for name in OPERATIONS:
-            given = arguments(name, lambda size=size: Tree(size // 2, array))
-            call = ours()[name]
+            given, call = arguments(name, lambda model=model: model), ours()[name]
             for _ in range(3):
                 call(*given)
             times = []
+            gc.collect()
+            gc.disable()
             for _ in range(7):
                 start = time.perf_counter()
                 call(*given)
                 times.append(time.perf_counter() - start)
+            gc.enable()
             found[name] = min(times)
         yield size, found
 
