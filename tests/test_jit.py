@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import signal
 import weakref
 
 import jax
@@ -14,6 +16,7 @@ import nnx_compat as nc
 from nnx_compat import errors
 
 from . import models
+from .test_step_kept import Interrupting, Pair, grow, steps_in
 
 nnx = nc.nnx
 
@@ -325,3 +328,54 @@ def test_keys_are_counted_as_without_it():
         return drawn
 
     assert same(draws(nc.jit(lambda m, x: m(x))), draws(nnx.jit(lambda m, x: m(x))))
+
+
+# -- Ctrl-C while arrays are used up ------------------------------------------------
+
+
+def call_interrupted(at, change):
+    """Steps that the model has seen of one call that donates, interrupted; bytecodes."""
+    pair, interrupting = Pair(), Interrupting(at)
+
+    @nc.jit(donate_argnums=0)
+    def step(pair):
+        grow(pair)
+        if change:
+            pair.more = nnx.Param(jnp.zeros(2))
+        interrupting.__enter__()
+
+    try:
+        step(pair)
+    except KeyboardInterrupt:
+        assert interrupting.count > at
+    finally:
+        interrupting.__exit__()
+    return steps_in(pair), interrupting.count
+
+
+@pytest.mark.parametrize("change", [False, True])
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.9, 0.99, 0.999])
+def test_an_interrupt_in_a_donating_call_that_is_new_leaves_the_model_whole(
+    part, change
+):
+    seen, whole = call_interrupted(10**9, change)
+    assert seen == 1 and whole > 1000
+    assert call_interrupted(int(whole * part), change)[0] in (0, 1)
+
+
+def test_interrupts_in_a_loop_of_donating_calls_lose_no_weights():
+    pair, calls = Pair(), 0
+    step = nc.jit(grow, donate_argnums=0)
+    step(pair)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for moment in range(1, 21):
+            calls = steps_in(pair)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, moment * 3e-4)
+                while True:
+                    step(pair)
+                    calls += 1
+            assert steps_in(pair) - calls in (0, 1)
+    finally:
+        signal.signal(signal.SIGALRM, before)

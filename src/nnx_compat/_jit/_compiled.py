@@ -306,24 +306,39 @@ def _run(
     entry: Entry, nodes: tuple[Any, ...], variables: tuple[Any, ...], arrays: list[Any]
 ) -> object:
     """Run a program on arrays, and bring the nodes up to date."""
-    if entry.donated is None:
-        results = entry.program((), entry.others(arrays))
+    run, guard = entry.program
+    if guard is None:
+        results = run((), entry.others(arrays))
         effect: Effect = next(iter(results[2]))
         if effect.values_only:
             changed = effect.changed
             if changed is not None and len(changed) < len(variables):
                 variables = tuple(variables[i] for i in changed)
             _plan.write(variables, results[0])
-    else:
-        results = _run_donated(entry, variables, arrays)
-        effect = next(iter(results[2]))
-    if effect.values_only:
-        rest = results[1]
-        if effect.bare:
-            entry.plan.put(nodes, rest[: effect.bare])
-            rest = rest[effect.bare :]
-        return effect.out.unflatten(rest)
-    return effect.outcome.apply(nodes, results[1])
+        return _applied(entry, nodes, results)
+    if not guard.slow:
+        return _applied(entry, nodes, _run_donated(entry, variables, arrays))
+    guard.interrupts.begin()
+    try:
+        return _applied(entry, nodes, _run_donated(entry, variables, arrays))
+    finally:
+        guard.after(run)
+
+
+def _applied(
+    entry: Entry,
+    nodes: tuple[Any, ...],
+    results: tuple[Arrays, Arrays, dict[Effect, Any]],
+) -> object:
+    """What the function returned, once the rest of its results is in the nodes."""
+    (effect,) = results[2]
+    if not effect.values_only:
+        return effect.outcome.apply(nodes, results[1])
+    rest = results[1]
+    if effect.bare:
+        entry.plan.put(nodes, rest[: effect.bare])
+        rest = rest[effect.bare :]
+    return effect.out.unflatten(rest)
 
 
 def _run_donated(
@@ -339,7 +354,7 @@ def _run_donated(
     donated, others = entry.donated(arrays), entry.others(arrays)
     donated = _owned(donated, others)
     box: list[Any] = []
-    ran = filterfalse(box.append, map(entry.program, (donated,), (others,)))
+    ran = filterfalse(box.append, map(entry.program.run, (donated,), (others,)))
     values = chain.from_iterable(map(_first, ran))
     _plan.write_each(variables, values)
     if not variables:

@@ -17,10 +17,18 @@ from .._nnx.transforms._lifted import with_static
 from .._nnx.transforms._outcome import Outcome, Traced
 from .._plan import Unplanned
 from ..functional import is_variable
+from ..pure._interrupts import Guard
 from ..revisions import bound
 
 Arrays: TypeAlias = Sequence[jax.Array]
-Program: TypeAlias = Callable[[Arrays, Arrays], "tuple[Arrays, Arrays, dict[Any, Any]]"]
+Run: TypeAlias = Callable[[Arrays, Arrays], "tuple[Arrays, Arrays, dict[Any, Any]]"]
+
+
+class Program(NamedTuple):
+    """What jax compiled for a structure, and what puts off Ctrl-C if it donates."""
+
+    run: Run
+    guard: Guard | None
 
 
 class Key(NamedTuple):
@@ -81,10 +89,13 @@ def compiled(
     if key.shardings is not None:
         options = {**options, "in_shardings": key.shardings}
     donates = any(key.donated)
+    guard = Guard() if donates else None
 
     def program(
         donated: Arrays, others: Arrays
     ) -> tuple[list[jax.Array], list[jax.Array], dict[Effect, tuple[()]]]:
+        if guard:
+            guard.begin()
         parts = iter(others), iter(donated)
         arrays = [next(parts[d]) for d in key.donated]
         if not jax.tree_util.all_leaves(arrays):
@@ -95,10 +106,16 @@ def compiled(
         args, kwargs = traced.tree
         args = with_static(args, dict(key.positions))
         out = fun(*args, **kwargs, **dict(key.names))
-        return _results(traced, out, shardings, donates)
+        results = _results(traced, out, shardings, donates)
+        if guard:
+            (effect,) = results[2]
+            # a structure is changed in many steps: there Ctrl-C has to wait each time
+            guard.always = guard.always or not effect.values_only
+            guard.end()
+        return results
 
-    made: Program = jax.jit(program, donate_argnums=0 if donates else (), **options)
-    return made
+    made: Run = jax.jit(program, donate_argnums=0 if donates else (), **options)
+    return Program(made, guard)
 
 
 def _results(

@@ -9,6 +9,9 @@ from ..revisions import bound
 from ._pick import pick
 from ._walk import INSTANCE_STATE, OBJECT, Unplanned, Walk
 
+#: As vars() has it, but for Modules that look at each name in Python, as once all did.
+_attributes = object.__getattribute__
+
 
 class Building:
     """How a node is put together.
@@ -81,7 +84,7 @@ class Building:
             if type(made) is list:
                 made += items(things)
             else:
-                content = made if type(made) is dict else vars(made)
+                content = made if type(made) is dict else _attributes(made, "__dict__")
                 content.update(zip(keys, items(things), strict=True))
         return things[self._root]
 

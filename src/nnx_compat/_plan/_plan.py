@@ -57,8 +57,9 @@ class Plan:
         self._ways, order = _ways(walk)
         keyed = [i for i in order if isinstance(walk.contents[i], dict)]
         listed = [i for i in order if not isinstance(walk.contents[i], dict)]
-        self._keyed = pick([order.index(i) for i in keyed])
-        self._listed = pick([order.index(i) for i in listed])
+        found_at = {number: at for at, number in enumerate(order)}
+        self._keyed = pick([found_at[i] for i in keyed])
+        self._listed = pick([found_at[i] for i in listed])
         self._keys = list(chain.from_iterable(walk.contents[i] for i in keyed))
         self._lengths = [len(walk.contents[i]) for i in listed]
         numbers = _renumbered(walk, [*keyed, *listed])
@@ -215,7 +216,8 @@ def _mixed(paths: list[Path], live: Mapping[Path, Variable[Any]]) -> Pick | None
     order += [i for i in numbers if paths[i] not in live]
     if order == numbers and all(path in live for path in paths):
         return None
-    return pick([order.index(i) for i in numbers])
+    place = {number: at for at, number in enumerate(order)}
+    return pick([place[i] for i in numbers])
 
 
 # -- the values of Variables, as they are stored: no hook runs, no trace level is asked

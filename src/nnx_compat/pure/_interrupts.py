@@ -41,6 +41,8 @@ class Interrupts:
 
     def end(self) -> None:
         """Put the handlers back, and run those whose signals came."""
+        if threading.current_thread() is not threading.main_thread():
+            return
         try:
             # One that is back may raise at once: the others follow all the same.
             for number in tuple(self._handlers):
@@ -69,3 +71,35 @@ class Interrupts:
         traceback: TracebackType | None,
     ) -> None:
         self.end()
+
+
+class Guard:
+    """Puts signals off while a program that uses up arrays may be new to jax.
+
+    Attributes:
+        slow: whether it may be at the next call, and goes through Python on its way
+            back.
+        always: whether signals are put off at each call.
+    """
+
+    def __init__(self) -> None:
+        self.slow = True
+        self.always = False
+        self.interrupts = Interrupts()
+        self._programs = 0
+
+    def begin(self) -> None:
+        """Tracing begins: it may take long, costs nothing and can be interrupted."""
+        self.interrupts.end()
+
+    def end(self) -> None:
+        """Tracing ends, what comes next uses up the arrays."""
+        self.slow = True
+        self.interrupts.begin()
+
+    def after(self, program: Any) -> None:
+        """A call is over in which interrupts were put off."""
+        programs = program._cache_size()
+        self.slow = self.always or programs != self._programs
+        self._programs = programs
+        self.interrupts.end()

@@ -10,7 +10,7 @@ import jax
 from ..functional import merge
 from ..revisions import bound
 from ._concrete import is_weak, mesh_sharding
-from ._interrupts import Interrupts
+from ._interrupts import Guard
 from ._structure import check_structure, structure
 
 if TYPE_CHECKING:
@@ -20,47 +20,35 @@ if TYPE_CHECKING:
     from ._pack import Layout
 
 
-class Tracing:
+class Tracing(Guard):
     """What is known of the programs of a step.
 
     Attributes:
         count: how often the function was traced.
-        slow: whether the next call may be new to jax, which then goes through Python on
-            its way back, so that interrupts have to be put off.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.count = 0
-        self.slow = True
-        self.interrupts = Interrupts()
         self._results: dict[int, PyTreeDef] = {}
-        self._programs = 0
 
     def begin(self) -> None:
-        """Tracing begins: it may take long, costs nothing and can be interrupted."""
-        self.interrupts.end()
+        """Tracing begins."""
+        super().begin()
         self.count += 1
 
-    def end(self, result: object) -> tuple[Any, ...]:
-        """Tracing ends, what comes next uses up the state: what to return for a result.
+    def results(self, result: object) -> tuple[Any, ...]:
+        """Tracing ends: what to return for a result.
 
         The result itself where it is made of Python's own containers. Of others the
         leaves and a number in place of their structure: they would be put together in
         Python, before anybody has the new state.
         """
-        self.slow = True
-        self.interrupts.begin()
+        self.end()
         if _is_plain(result):
             return (result,)
         leaves, self._results[self.count] = jax.tree_util.tree_flatten(result)
         return leaves, {self.count: None}
-
-    def after(self, program: Any) -> None:
-        """A call is over in which interrupts were put off."""
-        programs = program._cache_size()
-        self.slow = programs != self._programs
-        self._programs = programs
-        self.interrupts.end()
 
     def result(self, leaves: list[Any], numbers: dict[int, None]) -> Any:
         """The result that was returned as leaves and a number."""
@@ -87,7 +75,7 @@ def traced(
 ) -> Callable[..., tuple[Any, ...]]:
     """The function that is jitted: leaves and arguments in, leaves and result out.
 
-    The result is as ``Tracing.end`` has it.
+    The result is as ``Tracing.results`` has it.
     """
     dtypes = [leaf.dtype for leaf in leaves]
     shardings = [mesh_sharding(leaf) for leaf in leaves]
@@ -110,6 +98,6 @@ def traced(
                 leaf = jax.lax.with_sharding_constraint(leaf, sharding)
             made.append(leaf)
         out = layout.put_back(stored, made) if layout else tuple(made)
-        return out, *tracing.end(result)
+        return out, *tracing.results(result)
 
     return step

@@ -112,18 +112,35 @@ class Revision:
 
     def detached(self, state: Any) -> Any:
         """A state, or the mapping inside one, with Variables of its own."""
+        if isinstance(state, self.nnx.State):
+            return self.nnx.State(self.detached(state.raw_mapping))
+        if type(state) is dict:
+            # All at once: a tree_map takes 3.5 us a Variable, one by one 2.2, this 1.
+            found: list[Any] = []
+            _gather(state, found)
+            if all(map(self._is_plain, set(map(type, found)))):
+                copies = self.leaves_of(found)
+                if copies is not None:
+                    return _refilled(state, iter(copies))
+        return self.detached_by_one(state)
+
+    def _is_plain(self, kind: type) -> bool:
+        """Whether a class is one of Variables: neither of hijax ones nor of others."""
+        if kind not in self._plain:
+            self._plain[kind] = self.nnx.Variable in kind.__mro__
+        return self._plain[kind]
+
+    def detached_by_one(self, state: Any) -> Any:
+        """The same where there are references, or other leaves than Variables."""
         kind = type(state)
         if kind is dict:
-            return {key: self.detached(value) for key, value in state.items()}
-        if kind not in self._plain and not isinstance(state, self.variable_types):
-            if isinstance(state, self.nnx.State):
-                return self.nnx.State(self.detached(state.raw_mapping))
-            return state  # a bare array
+            return {key: self.detached_by_one(value) for key, value in state.items()}
         # isinstance of a Variable is slow, and true of hijax ones, which are leaves
-        plain = self._plain.setdefault(kind, self.nnx.Variable in kind.__mro__)
-        if not plain:
-            return state.copy()
-        # By hand: a tree_map takes 3.5 us a Variable where this takes 2.2.
+        if not self._is_plain(kind):
+            if isinstance(state, self.nnx.State):
+                return self.nnx.State(self.detached_by_one(state.raw_mapping))
+            hijax = isinstance(state, self.variable_types)
+            return cast("Any", state).copy() if hijax else state
         metadata = state.get_metadata()
         if metadata.get("ref") or metadata.get("has_ref"):
             return state.copy()  # what it refers to is mutable and has to be copied
@@ -352,6 +369,21 @@ def nested(flat: Mapping[Path, object]) -> Any:
             at = at.setdefault(key, {})
         at[path[-1]] = value
     return whole
+
+
+def _gather(mapping: dict[Any, Any], found: list[Any]) -> None:
+    for value in mapping.values():
+        if type(value) is dict:
+            _gather(value, found)
+        else:
+            found.append(value)
+
+
+def _refilled(mapping: dict[Any, Any], leaves: Iterator[Any]) -> dict[Any, Any]:
+    return {
+        key: _refilled(value, leaves) if type(value) is dict else next(leaves)
+        for key, value in mapping.items()
+    }
 
 
 def _flatten_into(

@@ -40,8 +40,8 @@ class Revision(newer.Revision):
         self.reference_types = (getattr(nnx, "ArrayRef", None) or nnx.MutableArray,)
         self._new_ref = getattr(nnx, "array_ref", None) or nnx.mutable_array
 
-    def detached(self, state: Any) -> Any:
-        """A ``tree_map`` is as fast as anything here."""
+    def detached_by_one(self, state: Any) -> Any:
+        """A ``tree_map`` does it all here."""
         return jax.tree_util.tree_map(self._own, state)
 
     def _own(self, leaf: Any) -> Any:
