@@ -292,6 +292,15 @@ def probe_merge_accepts_missing_leaves():
 
 
 @probe
+def probe_merge_ignores_paths():
+    graphdef, state = split(linear())
+    flat = nc.to_flat_state(state)
+    flat["other",] = flat.pop(("kernel",))
+    other = nc.from_flat_state(flat)
+    return not raises(ValueError, lambda: merge(graphdef, other))
+
+
+@probe
 def probe_merge_takes_plain_dicts():
     graphdef, state = split(linear())
     plain = {k: nc.get_value(v) for k, v in state.raw_mapping.items()}

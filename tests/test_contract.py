@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import pytest
 
 import nnx_compat as nc
+from nnx_compat import facts
 from nnx_compat.revisions import nnx
+from nnx_compat.revisions.graphdefs import leaf_paths
 
 from .models import (
     CALLED,
@@ -307,6 +309,46 @@ def test_what_cannot_be_split_is_refused_with_a_way_out():
     if "variable" not in NODES:
         with pytest.raises(TypeError, match=r"bare Param.*\n.*split\(\(variable,\)\)"):
             nc.split(nnx.Param(1.0))
+
+
+@pytest.mark.parametrize("met", [False, True])
+def test_merge_names_the_leaves_that_are_missing_or_left_over(met):
+    graphdef, state = nc.split((Nested(nnx.Rngs(0)), {"k": Block(3, nnx.Rngs(1))}))
+    if met:
+        for _ in range(3):
+            nc.merge(graphdef, state)
+    flat = nc.to_flat_state(state)
+    lost, *rest = flat
+    given = {path: flat[path] for path in rest} | {(9, "such"): flat[lost]}
+    with pytest.raises(ValueError, match="merge: 2 of the leaves do not fit") as caught:
+        nc.merge(graphdef, nc.from_flat_state(given))
+    said = str(caught.value)
+    assert f"    {'/'.join(map(str, lost))}: missing\n" in said
+    assert "    9/such: not in the graphdef\n" in said
+    assert len(nc.to_flat_state(nc.state(nc.merge(graphdef, state)))) == len(flat)
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_the_graphdef_tells_the_paths_of_its_leaves(kind):
+    graphdef, state = nc.split(NODES[kind]())
+    told = sorted(tuple(map(str, path)) for path in leaf_paths(graphdef))
+    assert told == sorted(tuple(map(str, p)) for p in nc.to_flat_state(state))
+
+
+def test_merge_takes_its_arguments_in_one_order_and_of_one_kind():
+    graphdef, state = nc.split(Nested(nnx.Rngs(0)))
+    values = nc.to_pure_dict(state)
+    with pytest.raises(TypeError, match="given a State for a graphdef"):
+        nc.merge(state, graphdef)
+    with pytest.raises(TypeError, match="given a NoneType for a state"):
+        nc.merge(graphdef, None)
+    if facts.behaviour("merge-takes-plain-dicts").holds(nc.flax_version):
+        assert len(nc.variables(nc.merge(graphdef, values))) == len(
+            nc.to_flat_state(state)
+        )
+    else:
+        with pytest.raises(TypeError, match=r"merges States alone.*\n.*from_pure_dict"):
+            nc.merge(graphdef, values)
 
 
 # -- under transformations ----------------------------------------------------------

@@ -77,6 +77,8 @@ class Answers:
         self.refuses_arrays = does("split-refuses-raw-arrays")
         #: ``merge`` takes nested dicts where a State is expected.
         self.merge_takes_dicts = does("merge-takes-plain-dicts")
+        #: ``merge`` builds of leaves with other paths, too, and says nothing.
+        self.merge_ignores_paths = does("merge-ignores-paths")
         #: ``merge`` can be told to copy the Variables it is given.
         self.merge_takes_copy = has("merge", "copy")
         #: And what it knows counts in its hash and in whether it is equal to another.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 
-from ..errors import StateStructureError, VariableTypeError, kind_of
-from ..revisions import bound, nnx
+from .._release import here
+from ..errors import ArgumentTypeError, StateStructureError, VariableTypeError, kind_of
+from ..revisions import bound, flax_version, nnx
 from ..revisions.get_value import Path
+from ..revisions.graphdefs import is_graphdef, leaf_paths
 from ._variables import as_leaf, is_variable, stored
 
 if TYPE_CHECKING:
@@ -55,6 +57,50 @@ def fitted(
             + " of nnx_compat.to_pure_dict(nnx_compat.state(model))",
         )
     return fitting
+
+
+def refuse_misfits(graphdef: object, states: Sequence[object]) -> None:
+    """Say what of the arguments of ``merge`` does not go together.
+
+    Raises:
+        ArgumentTypeError: one of them is of another kind.
+        StateStructureError: leaves are missing, or left over.
+    """
+    order = "merge(graphdef, state), in the order in which split gives them"
+    if not is_graphdef(graphdef):
+        raise ArgumentTypeError(
+            f"merge was given {kind_of(graphdef)} for a graphdef", instead=order
+        )
+    given: list[Path] = []
+    for state in states:
+        if is_graphdef(state) or not isinstance(
+            state, (nnx.State, Mapping, *bound.variable_types)
+        ):
+            raise ArgumentTypeError(
+                f"merge was given {kind_of(state)} for a state", instead=order
+            )
+        if isinstance(state, Mapping) and not isinstance(state, nnx.State):
+            if here.merge_takes_dicts:
+                return  # what is natively said of it stands
+            raise ArgumentTypeError(
+                f"flax {flax_version} merges States alone, and was given "
+                f"{kind_of(state)}",
+                instead="merge(graphdef, nnx_compat.from_pure_dict(state, values))",
+            )
+        given += bound.flatten(state)
+    wanted = leaf_paths(graphdef)
+    if given == wanted:
+        return
+    texts = {tuple(map(str, path)) for path in given}
+    names = {tuple(map(str, path)) for path in wanted}
+    problems = [f"{show(path)}: missing" for path in sorted(names - texts)]
+    problems += [f"{show(p)}: not in the graphdef" for p in sorted(texts - names)]
+    if problems:
+        raise StateStructureError(
+            f"merge: {len(problems)} of the leaves do not fit",
+            details=problems,
+            instead="all the states that split gave beside this graphdef",
+        )
 
 
 def given_leaves(

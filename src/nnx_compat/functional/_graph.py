@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from .. import _plan
+from .._release import here
 from ..errors import StateStructureError
 from ..revisions import bound
 from ..revisions.get_value import Path
 from ._filters import Filter, one_or_all, partition
-from ._fitting import fitted
+from ._fitting import fitted, refuse_misfits
 from ._lent import is_lent, refuse_lent
 from ._nodes import check_node, variables
 
@@ -113,7 +114,8 @@ def merge(graphdef: GraphDef[Node], state: State, /, *states: State) -> Node:
         A node of the type that was split.
 
     Raises:
-        ValueError: leaves are missing or too many.
+        StateStructureError: leaves are missing or too many; the message names up to 10.
+        ArgumentTypeError: ``graphdef`` is no graphdef, or a state is none.
 
     Example:
         >>> import jax.numpy as jnp
@@ -130,7 +132,13 @@ def merge(graphdef: GraphDef[Node], state: State, /, *states: State) -> Node:
         if built is not None:
             _plan.note_built(structure, built)
             return built
-    merged = _merge(graphdef, (state, *states))
+    if here.merge_ignores_paths:
+        refuse_misfits(graphdef, (state, *states))
+    try:
+        merged = _merge(graphdef, (state, *states))
+    except Exception:
+        refuse_misfits(graphdef, (state, *states))
+        raise
     _plan.note_merge(graphdef, (state, *states), merged)
     return merged
 
