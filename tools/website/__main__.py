@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
         case ["sources", folder]:
             shutil.rmtree(folder, ignore_errors=True)
             pages.sources(Path(folder))
+            for name in ("pages.css", "pages.js"):
+                shutil.copyfile(ASSETS / name, Path(folder, name))
             write_table(Path(folder, "table"))
             return 0
         case ["links", folder]:
