@@ -248,6 +248,8 @@ class Class(Event):
         own_init: whether it has an ``__init__`` that does not call that of its base.
         assigned: the attributes that it assigns.
         nones: those of them that are None.
+        handed_on: whether the arguments are those that ``__init_subclass__`` hands to
+            that of its base.
     """
 
     owner: ClassInfo
@@ -255,6 +257,7 @@ class Class(Event):
     own_init: bool = False
     assigned: frozenset[str] = frozenset()
     nones: frozenset[str] = frozenset()
+    handed_on: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,17 +23,21 @@ def parts(tree: ast.AST) -> tuple[Part, ...]:
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, (ast.Name, ast.Constant, ast.expr_context)):
-            continue
         if isinstance(node, _PARTS):
             found.append(node)
         for name in node._fields:
             value = getattr(node, name, None)
-            if isinstance(value, ast.AST):
+            if value.__class__ is list:
+                waiting += [one for one in value if one.__class__ not in _LEAVES]
+            elif value.__class__ not in _LEAVES:
                 waiting.append(value)
-            elif isinstance(value, list):
-                waiting += [one for one in value if isinstance(one, ast.AST)]
     return tuple(found)
+
+
+#: What is in a tree and has no nodes in it; most of a tree is that.
+_LEAVES = frozenset(
+    (ast.Name, ast.Constant, ast.Load, ast.Store, ast.Del, type(None), str, int, bool)
+)
 
 
 class Touched(NamedTuple):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from .. import events, kinds
 from ..syntax import FunctionNode, all_arguments, first_argument, is_static
-from ..values import Function, Instance, Several, Value, known
+from ..values import Function, Instance, Keys, Several, Value, known
 from .annotations import annotated, parameters, read_annotation
 from .arguments import elsewhere
 from .guards import not_skipped
@@ -104,10 +105,14 @@ def _values(reading: Reading, function: Function) -> dict[str, Value]:
     for name, said in values.items():
         given = known(function.passed.get(name))
         values[name] = _nearer(said, given)
+        # what is only annotated may be empty, and so may what is handed on
+        if isinstance(said, (Several, Keys)) and not isinstance(given, type(said)):
+            values[name] = replace(said, passed=True)
     if arguments.vararg is not None:
         name = arguments.vararg.arg
         if not isinstance(values[name], Several):
             values[name] = Several((), values[name], "tuple")
+        values[name] = replace(values[name], passed=True)  # type: ignore[type-var]
     if arguments.kwarg is not None:
         values[arguments.kwarg.arg] = None
     return values
