@@ -27,6 +27,7 @@ __all__ = [
     "Refusal",
     "Step",
     "Stored",
+    "Subscripted",
     "Treated",
     "UNCOUNTED",
     "Unknown",
@@ -211,6 +212,17 @@ class Item(Event):
     operator: str = ""
     value: ast.expr | None = None
     statement: ast.Assign | ast.AugAssign | None = None
+
+
+@dataclass(frozen=True)
+class Subscripted(Event):
+    """A class of NNX is given types in brackets: ``nnx.Optimizer[Model]``.
+
+    Attributes:
+        path: of the class.
+    """
+
+    path: str
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .syntax import dotted, is_attribute_of
 
@@ -20,7 +20,7 @@ _PARTS = (ast.Attribute, ast.Subscript, ast.Call, ast.AugAssign)
 def parts(tree: ast.AST) -> tuple[Part, ...]:
     """The nodes in a function that can do something with an object."""
     found = list[Part]()
-    waiting = [tree]
+    waiting: list[Any] = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, _PARTS):

@@ -225,6 +225,8 @@ def _item(reading: Reading, node: ast.Subscript) -> Value:
     reading.value(node.slice)
     if isinstance(owner, Instance) and kinds.is_variable(owner):
         reading.show(events.Item(node, owner, node.slice))
+    if isinstance(owner, Dotted) and owner.path.startswith("nnx."):
+        reading.show(events.Subscripted(node, owner.path, compat=owner.compat))
     key = node.slice.value if isinstance(node.slice, ast.Constant) else None
     if isinstance(owner, Several):
         if isinstance(node.slice, ast.Slice):

@@ -78,6 +78,7 @@ def _listed() -> tuple[Rule[Any], ...]:
         stale_states,
         states_with_rngs,
         stream_paths,
+        subscripts,
         swallowed,
         unknown_optimizers,
         variable_items,
@@ -86,7 +87,8 @@ def _listed() -> tuple[Rule[Any], ...]:
 
     found: list[Rule[Any]] = [
         names.RULE, arguments.RULE, members.RULE, modules.RULE, array_attributes.RULE,
-        outside.RULE, lowered.RULE, own_constructors.RULE, argument_counts.RULE,
+        outside.RULE, subscripts.RULE, lowered.RULE, own_constructors.RULE,
+        argument_counts.RULE,
         variable_states.RULE, optimizers.UPDATE, optimizers.NEW,
         unknown_optimizers.UPDATE, unknown_optimizers.MASKED,
         plain_lists.RULE, plain_lists.PYTREE, base_orders.RULE, raw_arrays.RULE,
