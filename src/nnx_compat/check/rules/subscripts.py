@@ -1,4 +1,4 @@
-"""NC109: a class of NNX that is given types in brackets: ``nnx.Optimizer[Model]``."""
+"""NC111: a class of NNX that is given types in brackets: ``nnx.Optimizer[Model]``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def find(event: events.Subscripted) -> Problem | None:
 
 
 RULE = Rule(
-    code="NC109",
+    code="NC111",
     title="types in brackets behind a class of NNX",
     why=(
         "`nnx.Optimizer` became a generic class. Before that Python refuses the "
