@@ -6,8 +6,9 @@ import ast
 from dataclasses import replace
 
 from .. import events, kinds
+from ..joining import element
 from ..syntax import FunctionNode, all_arguments, first_argument, is_static
-from ..values import Function, Instance, Keys, Several, Value, known
+from ..values import Function, Instance, Several, Value, known
 from .annotations import annotated, parameters, read_annotation
 from .arguments import elsewhere
 from .guards import not_skipped
@@ -105,14 +106,15 @@ def _values(reading: Reading, function: Function) -> dict[str, Value]:
     for name, said in values.items():
         given = known(function.passed.get(name))
         values[name] = _nearer(said, given)
-        # what is only annotated may be empty, and so may what is handed on
-        if isinstance(said, (Several, Keys)) and not isinstance(given, type(said)):
-            values[name] = replace(said, passed=True)
     if arguments.vararg is not None:
         name = arguments.vararg.arg
         if not isinstance(values[name], Several):
             values[name] = Several((), values[name], "tuple")
-        values[name] = replace(values[name], passed=True)  # type: ignore[type-var]
+        # none may be given, or others: but where the annotation and calls agree
+        several = known(function.passed.get(name))
+        said = annotated(reading, arguments.vararg.annotation)
+        if said is None or element(several) is None:
+            values[name] = replace(values[name], passed=True)  # type: ignore[type-var]
     if arguments.kwarg is not None:
         values[arguments.kwarg.arg] = None
     return values
