@@ -96,8 +96,8 @@ def _in_class(info: ClassInfo, depth: int) -> Arrays:
     if not info.pytree:
         return ""
     if info.one_of:
-        found = {_in_class(one, depth + 1) for one in info.one_of}
-        return found.pop() if len(found) == 1 else ""
+        among = {_in_class(one, depth + 1) for one in info.one_of}
+        return among.pop() if len(among) == 1 else ""
     if info.native() in _WITH_ARRAYS:
         return "some"
     families = list(info.families())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from typing import cast
 
 from . import kinds
 from .values import (
@@ -74,8 +75,7 @@ def _one_of(one: ClassInfo, other: ClassInfo) -> Value:
     return one.turn.several[among]
 
 
-_ANY_ARGUMENTS = ast.parse("lambda *_, **__: None", mode="eval").body
-assert isinstance(_ANY_ARGUMENTS, ast.Lambda)
+_ANY_ARGUMENTS = cast(ast.Lambda, ast.parse("lambda *_, **__: 0", mode="eval").body)
 
 
 def _of_both(one: Instance, other: Instance, depth: int) -> Value:
