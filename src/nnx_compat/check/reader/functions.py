@@ -6,7 +6,6 @@ import ast
 from dataclasses import replace
 
 from .. import events, kinds
-from ..joining import element
 from ..syntax import FunctionNode, all_arguments, first_argument, is_static
 from ..values import Function, Instance, Several, Value, known
 from .annotations import annotated, parameters, read_annotation
@@ -110,11 +109,8 @@ def _values(reading: Reading, function: Function) -> dict[str, Value]:
         name = arguments.vararg.arg
         if not isinstance(values[name], Several):
             values[name] = Several((), values[name], "tuple")
-        # none may be given, or others: but where the annotation and calls agree
-        several = known(function.passed.get(name))
-        said = annotated(reading, arguments.vararg.annotation)
-        if said is None or element(several) is None:
-            values[name] = replace(values[name], passed=True)  # type: ignore[type-var]
+        # whatever calls there are in the program: another may give none
+        values[name] = replace(values[name], passed=True)  # type: ignore[type-var]
     if arguments.kwarg is not None:
         values[arguments.kwarg.arg] = None
     return values
