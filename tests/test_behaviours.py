@@ -844,6 +844,12 @@ def probe_optimizer_refuses_masked_states():
 
 
 @probe
+def probe_optimizer_is_subscriptable():
+    kind = getattr(nnx, "Optimizer", None)
+    return kind is not None and not raises(TypeError, lambda: kind[nnx.Module])
+
+
+@probe
 def probe_variable_sharding_is_the_arrays():
     names = ("rows", None)
     variable = nnx.Param(jnp.ones((2, 2)), sharding=names, eager_sharding=False)

@@ -1241,3 +1241,18 @@ def test_a_body_that_is_nested_too_deeply_is_said_to_be_not_followed(tmp_path):
     assert [why for _, why in report.lost] == [
         "something behind it is nested too deeply to follow"
     ]
+
+
+def test_a_list_from_arguments_that_may_be_none_is_only_likely_refused():
+    module = "from nnx_compat import nnx\n\n\nclass Chain(nnx.Module):\n"
+    body = "\n        self.parts = list(parts)\n\n\n"
+    made = "Chain(nnx.Linear(2, 2, rngs=nnx.Rngs(0)))\n"
+    star = f"{module}    def __init__(self, *parts: nnx.Module):{body}"
+    unsaid = f"{module}    def __init__(self, *parts):{body}{made}"
+    one = f"{module}    def __init__(self, parts: list[nnx.Module]):{body}"
+    certain = {
+        script: {f.certain for f in found(script) if f.code == "NC320"}
+        for script in (star, star + made, unsaid)
+    }
+    assert set(map(tuple, certain.values())) == {(False,)}
+    assert True in {f.certain for f in found(one) if f.code == "NC320"}

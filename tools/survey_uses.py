@@ -6,8 +6,9 @@
 ``tools/survey.py`` sees what classes have. Here objects are made: what ``__init__``
 sets is a member too (``Dropout.rate``). Of callables it is asked how many arguments go
 by position and which have to be given; of layers, which attributes their ``__call__``
-reads; of flax outside of NNX, which names are there. What is written down is for
-``nnx_compat.check`` alone.
+reads; of flax outside of NNX, and of the modules inside it, which names are there; of
+the classes that are derived from, whether that goes together with ``abc.ABC``. What is
+written down is for ``nnx_compat.check`` alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import logging
 import pkgutil
 import sys
 import textwrap
+import types
 import warnings
+from abc import ABC
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,8 @@ def look() -> dict[str, Any]:
         "calls": dict(_calls(nnx)),
         "reads": dict(_reads(nnx)),
         "flax": sorted(_flax()),
+        "inside": sorted(_inside(nnx)),
+        "bases": sorted(_bases(nnx)),
     }
 
 
@@ -266,6 +271,56 @@ def _names_of(path: str, module: Any) -> Iterator[str]:
             yield f"{path}.{name}"
 
 
+# -- modules inside NNX ---------------------------------------------------------------
+
+
+def _inside(nnx: Any) -> Iterator[str]:
+    """Modules by which path, and what is in them: ``nnx.object.ObjectState``.
+
+    A module that is reached as an attribute may be another one than its path says:
+    ``nnx.object`` stayed when the file was renamed.
+    """
+    found = {name: value for name, value in vars(nnx).items() if _is_inside(value)}
+    for info in pkgutil.walk_packages(nnx.__path__, f"{nnx.__name__}."):
+        if "test" in info.name or "._" in info.name:
+            continue
+        try:
+            module = importlib.import_module(info.name)
+        except Exception:  # it needs something else to be installed
+            continue
+        yield f"import {info.name.removeprefix(nnx.__name__)[1:]}"
+        found[info.name.removeprefix(nnx.__name__)[1:]] = module
+    for path, module in found.items():
+        yield f"in {path}"
+        for name, value in vars(module).items():
+            if not name.startswith("_") and not inspect.ismodule(value):
+                yield f"name {path}.{name}"
+                # an alias of types is of typing on some releases
+                if _is_of_flax(value):
+                    yield f"own {path}.{name}"
+
+
+def _is_inside(value: Any) -> bool:
+    return inspect.ismodule(value) and ".nnx." in f"{value.__name__}."
+
+
+# -- bases ---------------------------------------------------------------------------
+
+
+def _bases(nnx: Any) -> Iterator[str]:
+    """Which classes can be derived from with an abstract one: ``C(ABC, Module)``."""
+    for name in ("Module", "Variable", "Object", "Pytree"):
+        base = getattr(nnx, name, None)
+        for bases in ((ABC, base), (base, ABC)) if isinstance(base, type) else ():
+            path = ", ".join(f"nnx.{name}" if b is base else "abc.ABC" for b in bases)
+            try:
+                types.new_class("Both", bases)
+            except TypeError:
+                yield f"not {path}"
+            else:
+                yield path
+
+
 # -- all releases -------------------------------------------------------------------
 
 
@@ -289,6 +344,9 @@ def merge(surveys: dict[str, Any]) -> dict[str, Any]:
         "calls": _merged_calls(surveys, served),
         "reads": _merged_reads(surveys, where),
         "flax": _merged_flax(surveys, where),
+        "modules": _merged_modules(surveys, where),
+        "inside": _merged_inside(surveys, where),
+        "bases": _merged_bases(surveys, where),
     }
 
 
@@ -339,6 +397,41 @@ def _merged_flax(
     return {
         name: where(lambda survey, name=name: name in survey["flax"])
         for name in varying
+    }
+
+
+_Where = Callable[[Callable[[Any], bool]], list[str]]
+
+
+def _merged_modules(surveys: dict[str, Any], where: _Where) -> dict[str, list[str]]:
+    """Where a module inside NNX can be imported by its path."""
+    rows = {row for survey in surveys.values() for row in survey["inside"]}
+    return {
+        f"nnx.{row.removeprefix('import ')}": where(lambda s, r=row: r in s["inside"])  # type: ignore[misc]
+        for row in sorted(rows)
+        if row.startswith("import ")
+    }
+
+
+def _merged_inside(surveys: dict[str, Any], where: _Where) -> dict[str, list[str]]:
+    """Where a module inside NNX has a name, if it is not wherever the module is."""
+    seen = [set(survey["inside"]) for survey in surveys.values()]
+    found = {}
+    for own in sorted(set[str]().union(*seen)):
+        kind, _, path = own.partition(" ")
+        row, module = f"name {path}", f"in {path.rpartition('.')[0]}"
+        if kind == "own" and any(module in one and row not in one for one in seen):
+            found[f"nnx.{path}"] = where(lambda s, r=row: r in s["inside"])  # type: ignore[misc]
+    return found
+
+
+def _merged_bases(surveys: dict[str, Any], where: _Where) -> dict[str, list[str]]:
+    """Where a class can be derived from these two, if not wherever they are."""
+    rows = {row for survey in surveys.values() for row in survey["bases"]}
+    return {
+        row: where(lambda s, r=row: f"not {r}" not in s["bases"])  # type: ignore[misc]
+        for row in sorted(rows)
+        if f"not {row}" in rows
     }
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import ast
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nnx_compat.check import Finding, check, releases
+from nnx_compat.check import Finding, check, releases, sources
+from nnx_compat.check.program import Program
 from nnx_compat.matrix import source
 
 from . import measure, pins
@@ -26,8 +28,8 @@ def renew(
     of = {"pin": package.digest, "src": source.digest("src")}
     if not again and record.get("check", {}).get("source") == of:
         return
+    files = imported(measure.of_package(package, plain), plain)
     start = time.monotonic()
-    files = measure.of_package(package, plain)
     report = check(map(str, files))
     record["declared"] = _declared(plain)
     record["check"] = {
@@ -41,6 +43,25 @@ def renew(
         "unread": len(report.unread),
         "seconds": round(time.monotonic() - start),
     }
+
+
+def imported(files: Iterable[Path], plain: Path) -> list[Path]:
+    """Some files of a package, and those that they import of it, however far.
+
+    What an import brings in runs with it, and fails with it.
+    """
+    found = set(files)
+    units = Program(map(sources.read, sorted(plain.rglob("*.py")))).units
+    imports = {Path(u.source.path): u.imports for u in units}
+    waiting = list(found)
+    while waiting:
+        file = waiting.pop()
+        inside = (folder / "__init__.py" for folder in file.parents)
+        brought = {Path(unit.source.path) for unit in imports.get(file, ())}
+        brought |= {init for init in inside if init in imports}
+        waiting += brought - found
+        found |= brought
+    return sorted(found)
 
 
 def _among(mask: int) -> list[str]:

@@ -27,6 +27,7 @@ __all__ = [
     "Refusal",
     "Step",
     "Stored",
+    "Subscripted",
     "Treated",
     "UNCOUNTED",
     "Unknown",
@@ -214,6 +215,17 @@ class Item(Event):
 
 
 @dataclass(frozen=True)
+class Subscripted(Event):
+    """A class of NNX is given types in brackets: ``nnx.Optimizer[Model]``.
+
+    Attributes:
+        path: of the class.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Stored(Event):
     """A method assigns to ``self``: which class, which attribute, what.
 
@@ -248,6 +260,8 @@ class Class(Event):
         own_init: whether it has an ``__init__`` that does not call that of its base.
         assigned: the attributes that it assigns.
         nones: those of them that are None.
+        handed_on: whether the arguments are those that ``__init_subclass__`` hands to
+            that of its base.
     """
 
     owner: ClassInfo
@@ -255,6 +269,7 @@ class Class(Event):
     own_init: bool = False
     assigned: frozenset[str] = frozenset()
     nones: frozenset[str] = frozenset()
+    handed_on: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,22 @@ from .values import (
     Value,
 )
 
-__all__ = ["arrays_in", "arrays_made", "holds_data"]
+__all__ = ["arrays_in", "arrays_made", "holds_data", "leaves"]
 
 _DEPTH = 4  # of containers in containers
 
 
 def holds_data(value: Value, depth: int = 0) -> bool:
-    """Whether it is a plain container with a Module, a Variable or an array in it."""
+    """Whether it is a plain container with a Module, a Variable or an array in it.
+
+    To Flax a state, and a dataclass that is a pytree of jax, is one too.
+    """
     if depth > _DEPTH:
         return False
+    if isinstance(value, Instance):
+        return value.kind == "nnx.State" or any(
+            kinds.is_data(v) or holds_data(v, depth + 1) for v in leaves(value)
+        )
     if isinstance(value, Keys):
         plain = value.plain
     else:
@@ -39,6 +46,16 @@ def holds_data(value: Value, depth: int = 0) -> bool:
     if plain and isinstance(value, (Keys, Several)):
         return any(kinds.is_data(v) or holds_data(v, depth + 1) for v in _each(value))
     return False
+
+
+def leaves(value: Value) -> list[Value]:
+    """The fields of a dataclass that is a pytree of jax, as far as they are known."""
+    info = value.kind if isinstance(value, Instance) else None
+    if not isinstance(info, ClassInfo) or not info.is_tree:
+        return []
+    static = set[str]().union(*(one.static for one in info.families()))
+    fields = [name for name in info.init_fields() if name not in static]
+    return [info.attribute(name)[1] for name in fields]
 
 
 def _each(value: Keys | Several) -> tuple[Value, ...]:
@@ -60,6 +77,8 @@ def arrays_in(value: Value, depth: int = 0) -> Arrays:
         return ""
     if value.arrays or kinds.is_array(value):
         return value.arrays or "some"
+    if value.kind == "nnx.State":
+        return "" if value.filtered else arrays_in(value.origin, depth + 1)
     if isinstance(value.kind, ClassInfo):
         return _in_class(value.kind, depth)
     return "some" if value.kind in _WITH_ARRAYS else ""
@@ -76,6 +95,9 @@ def _in_class(info: ClassInfo, depth: int) -> Arrays:
     """Whether instances of a class of the project hold arrays."""
     if not info.pytree:
         return ""
+    if info.one_of:
+        among = {_in_class(one, depth + 1) for one in info.one_of}
+        return among.pop() if len(among) == 1 else ""
     if info.native() in _WITH_ARRAYS:
         return "some"
     families = list(info.families())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
+from typing import cast
 
 from . import kinds
 from .values import (
@@ -10,6 +12,7 @@ from .values import (
     UNCLEAR,
     ClassInfo,
     Dotted,
+    Function,
     Instance,
     Keys,
     Several,
@@ -19,6 +22,7 @@ from .values import (
 
 __all__ = ["element", "joined", "together"]
 
+_MANY = 16  # kinds in one list: more say nothing new
 _DEPTH = 4  # of containers in containers: what is deeper is not told apart
 
 
@@ -49,8 +53,29 @@ def joined(one: Value, other: Value, depth: int = 0) -> Value:
             for key in sorted(mine.keys() | theirs.keys())
         )
         rest = joined(one.rest, other.rest, depth + 1)
-        return Keys(items, rest, one.plain and other.plain)
+        return Keys(items, rest, one.plain and other.plain, one.passed or other.passed)
+    if isinstance(one, ClassInfo) and isinstance(other, ClassInfo):
+        return _one_of(one, other)
     return UNCLEAR
+
+
+def _one_of(one: ClassInfo, other: ClassInfo) -> Value:
+    """A class that is the one or the other: of it is known what is of both."""
+    among = frozenset((*(one.one_of or (one,)), *(other.one_of or (other,))))
+    common = _common(one, other)
+    native = common.native() if isinstance(common, ClassInfo) else common
+    if not native or len(among) > _MANY:
+        return UNCLEAR
+    if among not in one.turn.several:
+        # what more it has, and how it is called, is not said
+        one.turn.several[among] = ClassInfo(
+            "", (Dotted(native), UNCLEAR), one_of=tuple(among), named_like={("", "")},
+            methods={"__init__": Function(_ANY_ARGUMENTS)}, turn=one.turn,
+        )  # fmt: skip
+    return one.turn.several[among]
+
+
+_ANY_ARGUMENTS = cast(ast.Lambda, ast.parse("lambda *_, **__: 0", mode="eval").body)
 
 
 def _of_both(one: Instance, other: Instance, depth: int) -> Value:
@@ -101,14 +126,13 @@ def _several_of_both(one: Several, other: Several, depth: int) -> Several:
         items = tuple(joined(a, b, depth + 1) for a, b in pairs)
         rest = joined(one.rest, other.rest, depth + 1)
         held = together(one, other) if one.held or other.held else ()
-        return Several(items, rest, container, held)
+        return Several(items, rest, container, held, one.passed or other.passed)
     rest = None
     for value in (*one.all(), *other.all()):
         rest = joined(rest, value, depth + 1)
-    return Several((), rest, container, together(one, other))
-
-
-_MANY = 16  # kinds in one list: more say nothing new
+    return Several(
+        (), rest, container, together(one, other), one.passed or other.passed
+    )
 
 
 def together(one: Several, other: Several) -> tuple[Value, ...]:

@@ -221,7 +221,9 @@ def _namespace_has(owner: Dotted, attribute: str, version: str) -> bool | None:
         path = modules.module_path(f"flax.{attribute}")
         return None if path is None else releases.has(modules.importable(path), version)
     if owner.path == "nnx" or owner.path.startswith("nnx."):
-        return releases.has(masks.on(f"{owner.path}.{attribute}"), version)
+        path = f"{owner.path}.{attribute}"
+        inside = masks.inside(path)
+        return releases.has(masks.on(path) if inside is None else inside, version)
     return None
 
 

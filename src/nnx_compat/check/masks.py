@@ -8,8 +8,8 @@ from .. import facts
 from . import releases
 
 __all__ = [
-    "behaviour", "member", "name", "named", "native", "on", "outside", "provided",
-    "takes",
+    "bases", "behaviour", "inside", "member", "module", "name", "named", "native", "on",
+    "outside", "provided", "takes",
 ]  # fmt: skip
 
 
@@ -48,6 +48,27 @@ def member(path: str) -> int:
 def outside(path: str) -> int:
     """The releases where flax has a name outside of NNX, or always as far as known."""
     where = facts.outside(path)
+    return releases.ALL if where is None else releases.of(where)
+
+
+@cache
+def inside(path: str) -> int | None:
+    """The releases where a module inside NNX has a name, as far as that differs."""
+    where = facts.inside(path)
+    return None if where is None else releases.of(where)
+
+
+@cache
+def module(path: str) -> int:
+    """The releases where a module inside NNX can be imported by its path."""
+    where = facts.module(path)
+    return releases.ALL if where is None else releases.of(where)
+
+
+@cache
+def bases(*paths: str) -> int:
+    """The releases where a class can have these bases, in this order."""
+    where = facts.bases(*paths)
     return releases.ALL if where is None else releases.of(where)
 
 

@@ -41,11 +41,18 @@ def _within(module: str) -> str:
     return module.removeprefix(root)
 
 
-def importable(path: str) -> int:
-    """The releases on which a module path of NNX can be imported."""
+def importable(path: str, *, by_import: bool = False) -> int:
+    """The releases on which a module of NNX is reached by a path.
+
+    Args:
+        path: ``flax.nnx.graph``.
+        by_import: whether it is imported, and not read as an attribute.
+    """
     mask = releases.ALL
     if path.startswith(ROOTS[0]):
         mask &= ~masks.behaviour("nnx-is-experimental")
+    if by_import and path not in ROOTS:
+        return mask & masks.module("nnx" + _within(path))
     # files inside NNX were moved with most minors (graph, graphlib, object, pytreelib);
     # the facts have those that can be reached as an attribute of the namespace
     inside = _within(path).strip(".").split(".")[0]

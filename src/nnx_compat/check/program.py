@@ -59,6 +59,14 @@ class Unit:
         return self.parts if self.is_package else self.parts[:-1]
 
     @cached_property
+    def globals(self) -> frozenset[str]:
+        """The names of the module that functions in it bind: what they are is open."""
+        if not re.search(r"\bglobal\s", self.source.text):
+            return frozenset()
+        nodes = (n for n in ast.walk(self.tree) if isinstance(n, ast.Global))
+        return frozenset(name for node in nodes for name in node.names)
+
+    @cached_property
     def is_package(self) -> bool:
         """Whether it is the ``__init__`` of a package."""
         return PurePath(self.source.path).stem == "__init__"

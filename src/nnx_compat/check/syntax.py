@@ -10,7 +10,8 @@ from typing import TypeGuard
 __all__ = [
     "FunctionNode", "Located", "all_arguments", "all_statements", "dotted", "ends",
     "first_argument", "has_lazy_annotations", "is_attribute_of", "is_call_of",
-    "is_none", "is_static", "lines_of", "raises_again", "unstarred", "unsubscripted",
+    "is_empty", "is_none", "is_static", "lines_of", "raises_again", "unstarred",
+    "unsubscripted",
 ]  # fmt: skip
 
 #: Nodes that have a place in the source.
@@ -69,6 +70,16 @@ def is_call_of(node: ast.expr, name: str, arguments: int) -> TypeGuard[ast.Call]
         and len(node.args) == arguments
         and not node.keywords
     )
+
+
+def is_empty(node: ast.expr) -> bool:
+    """Whether it is a container with nothing in it: ``[]``, ``dict()``."""
+    if isinstance(node, ast.Dict):
+        return not node.keys
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return not node.elts
+    kinds = ("list", "dict", "tuple", "set")
+    return isinstance(node, ast.Call) and any(is_call_of(node, k, 0) for k in kinds)
 
 
 def is_none(node: ast.expr) -> bool:

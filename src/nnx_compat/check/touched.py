@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .syntax import dotted, is_attribute_of
 
@@ -20,20 +20,24 @@ _PARTS = (ast.Attribute, ast.Subscript, ast.Call, ast.AugAssign)
 def parts(tree: ast.AST) -> tuple[Part, ...]:
     """The nodes in a function that can do something with an object."""
     found = list[Part]()
-    waiting = [tree]
+    waiting: list[Any] = [tree]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, (ast.Name, ast.Constant, ast.expr_context)):
-            continue
         if isinstance(node, _PARTS):
             found.append(node)
         for name in node._fields:
             value = getattr(node, name, None)
-            if isinstance(value, ast.AST):
+            if value.__class__ is list:
+                waiting += [one for one in value if one.__class__ not in _LEAVES]
+            elif value.__class__ not in _LEAVES:
                 waiting.append(value)
-            elif isinstance(value, list):
-                waiting += [one for one in value if isinstance(one, ast.AST)]
     return tuple(found)
+
+
+#: What is in a tree and has no nodes in it; most of a tree is that.
+_LEAVES = frozenset(
+    (ast.Name, ast.Constant, ast.Load, ast.Store, ast.Del, type(None), str, int, bool)
+)
 
 
 class Touched(NamedTuple):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:
     from .program import Unit
-    from .values import Function
+    from .values import ClassInfo, Function
 
 __all__ = ["Reader", "Turn"]
 
@@ -21,10 +21,12 @@ class Turn:
 
     Attributes:
         reader: what is being read.
+        several: the classes that stand for several others.
     """
 
     def __init__(self) -> None:
         self.reader: Reader | None = None
+        self.several: dict[frozenset[ClassInfo], ClassInfo] = {}
 
     def note(self, users: set[Reader]) -> None:
         """Note that what is being read asks for something."""

@@ -114,6 +114,9 @@ class ClassInfo:
         named_like: what the names begin and end with of those that are put together.
         fields: the annotated names of the body, in order.
         made_of_fields: whether its constructor takes its fields (a dataclass).
+        is_tree: whether its instances are pytrees of jax, whose fields are leaves.
+        static: the fields that are no leaves.
+        one_of: of a class that stands for several, those.
         pytree: False when the class says ``pytree=False``.
         above: what ``super()`` is an instance of in its methods.
         turn: what is being read.
@@ -135,6 +138,9 @@ class ClassInfo:
     named_like: set[tuple[str, str]] = field(default_factory=set)
     fields: list[str] = field(default_factory=list)
     made_of_fields: bool = False
+    is_tree: bool = False
+    static: set[str] = field(default_factory=set)
+    one_of: tuple[ClassInfo, ...] = ()
     pytree: bool = True
     above: ClassInfo | None = None
     is_searched: bool = False
@@ -162,8 +168,8 @@ class ClassInfo:
     def said(self) -> tuple[int, ...]:
         """How much its definition has said so far, beside the values of members."""
         return (
-            self.made_of_fields, len(self.own), len(self.given), len(self.made_with),
-            len(self.told), len(self.named_like),
+            self.made_of_fields + self.is_tree, len(self.own), len(self.given),
+            len(self.made_with), len(self.told), len(self.named_like),
         )  # fmt: skip
 
     def inherit(self, heir: ClassInfo) -> set[Reader]:
@@ -379,12 +385,14 @@ class Several:
         rest: what all others are.
         container: what it is in Python, ``""`` where that is not known.
         held: what came into a list, one by one, whatever ``rest`` makes of it.
+        passed: whether a parameter brought it, so that it may as well be empty.
     """
 
     items: tuple[Value, ...]
     rest: Value = None
     container: Container = ""
     held: tuple[Value, ...] = ()
+    passed: bool = False
 
     def item(self, index: int) -> Value:
         """What is at an index: the listed items first, then the rest."""
@@ -409,11 +417,13 @@ class Keys:
         items: what is under each key.
         rest: what is under all others.
         plain: whether it is a dict of Python's, and no container of NNX.
+        passed: whether a parameter brought it, so that it may as well be empty.
     """
 
     items: tuple[tuple[str, Value], ...] = ()
     rest: Value = None
     plain: bool = True
+    passed: bool = False
 
     def get(self, key: str) -> Value:
         """What is under a key."""

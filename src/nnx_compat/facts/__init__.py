@@ -9,7 +9,8 @@ it), ``faults.toml`` (what a newer jax broke in an older Flax, and which door re
 it), ``spellings.toml`` (how each stable
 operation is written natively), ``namespace.toml`` (what the drop-in namespace does with
 a name), ``backports.json`` (rendered: which file builds it) and ``uses.json``
-(generated: members of instances, calls, names of flax outside of NNX). Each fact is
+(generated: members of instances, calls, bases, names of flax outside of NNX and of the
+modules inside it). Each fact is
 proved by a probe of the test-suite on every release of the matrix.
 
     >>> from nnx_compat import facts
@@ -60,7 +61,7 @@ from ._releases import (
     revisions,
 )
 from ._symptoms import Symptom, symptoms
-from ._uses import Call, call, instance_member, outside, reads
+from ._uses import Call, bases, call, inside, instance_member, module, outside, reads
 
 __all__ = [
     "Argument",
@@ -82,6 +83,7 @@ __all__ = [
     "Treatment",
     "arguments",
     "backports",
+    "bases",
     "behaviour",
     "behaviours",
     "call",
@@ -89,10 +91,12 @@ __all__ = [
     "fault",
     "faults",
     "features",
-    "instance_member",
     "gone",
+    "inside",
+    "instance_member",
     "internals",
     "interpreters",
+    "module",
     "name",
     "names",
     "nearest",

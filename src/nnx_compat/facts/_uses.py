@@ -1,4 +1,4 @@
-"""How NNX is used: members of instances, calls, names of flax outside of NNX."""
+"""How NNX is used: members of instances, calls, bases, names beside and inside NNX."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from ._intervals import Interval, parsed
 from ._tables import text
 
-__all__ = ["Call", "call", "instance_member", "outside", "reads"]
+__all__ = [
+    "Call", "bases", "call", "inside", "instance_member", "module", "outside", "reads",
+]  # fmt: skip
 
 
 @cache
@@ -101,4 +103,43 @@ def outside(path: str) -> tuple[Interval, ...] | None:
         True
     """
     row = _uses()["flax"].get(path)
+    return None if row is None else parsed(row)
+
+
+def module(path: str) -> tuple[Interval, ...] | None:
+    """Where a module inside NNX can be imported by its path; ``None`` if never.
+
+    Args:
+        path: behind the root of NNX, as in ``import flax.nnx.statelib``.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.module("nnx.no_such_module") is None
+        True
+    """
+    row = _uses()["modules"].get(path)
+    return None if row is None else parsed(row)
+
+
+def inside(path: str) -> tuple[Interval, ...] | None:
+    """Where a module inside NNX has a name; ``None`` for wherever the module is.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.worded(facts.inside("nnx.object.ObjectState"))
+        '0.10.0-0.11.0'
+    """
+    row = _uses()["inside"].get(path)
+    return None if row is None else parsed(row)
+
+
+def bases(*paths: str) -> tuple[Interval, ...] | None:
+    """Where a class can have these bases in this order; ``None`` for everywhere.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> facts.worded(facts.bases("abc.ABC", "nnx.Module"))
+        'from 0.10.3'
+    """
+    row = _uses()["bases"].get(", ".join(paths))
     return None if row is None else parsed(row)

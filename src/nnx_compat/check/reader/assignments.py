@@ -7,7 +7,7 @@ import ast
 from .. import events, kinds
 from ..held import arrays_in, holds_data
 from ..joining import element, joined
-from ..syntax import dotted, is_attribute_of
+from ..syntax import dotted, is_attribute_of, is_empty
 from ..values import (
     ClassInfo,
     Instance,
@@ -123,7 +123,8 @@ def _unpack(
         starred = starred or isinstance(part, ast.Starred)
         item = None if starred else many.item(index)
         # no statement: what is written there is one part of what it assigns
-        assign(reading, part, item)
+        tree = isinstance(part, ast.Attribute) and isinstance(item, Instance)
+        assign(reading, part, item, part if tree and holds_data(item) else None)
 
 
 def _assign_key(
@@ -199,7 +200,7 @@ def _store(
         return
     in_method = scope.owner is info and dotted(target.value) == scope.self_name
     told = any(target.attr in one.told for one in info.families())
-    holds = not told and holds_data(value)
+    holds = not told and holds_data(value) and not is_empty(node)
     plain = (isinstance(value, Keys) and value.plain) or (
         isinstance(value, Several) and value.container == "list"
     )

@@ -51,6 +51,7 @@ def _call(reading: Reading, node: ast.Call) -> Value:
             )
         )  # fmt: skip
     elif called is None:
+        _show_handed_on(reading, node, owner, given)
         _note_unknown(reading, node, owner, given)
     _note_changes(reading, node, called, owner, given)
     _note_added(reading, node, owner, given)
@@ -144,6 +145,18 @@ def _called_instance(called: Instance) -> _Target:
     if isinstance(called.kind, ClassInfo) and called.kind.method("__call__"):
         return _Target()
     return _Target(kinds.method(called, "__call__"), called)
+
+
+def _show_handed_on(
+    reading: Reading, node: ast.Call, owner: Value, given: Given
+) -> None:
+    """``super().__init_subclass__(pytree=False)``: arguments of every subclass."""
+    function = node.func
+    if not isinstance(function, ast.Attribute) or function.attr != "__init_subclass__":
+        return
+    if isinstance(owner, Instance) and isinstance(owner.kind, ClassInfo):
+        keywords = frozenset(given.keywords)
+        reading.show(events.Class(node, owner.kind, keywords, handed_on=True))
 
 
 # -- what is not known ----------------------------------------------------------------

@@ -34,6 +34,7 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
     info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
     before = info.said()
     info.made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
+    info.is_tree = any(map(_makes_trees, (*decorators, *bases)))
     for decorator in decorators:
         if isinstance(decorator, Function):
             _find_added(decorator, info)
@@ -99,6 +100,18 @@ _OF_FIELDS = (
 )  # fmt: skip
 
 
+def _makes_trees(value: Value) -> bool:
+    """Whether a decorator, or a base, makes pytrees of jax of the instances."""
+    if isinstance(value, ClassInfo):
+        return value.is_tree
+    if isinstance(value, Partial):
+        value = value.inner
+    return isinstance(value, (Dotted, Made)) and value.path in _OF_LEAVES
+
+
+_OF_LEAVES = ("flax.struct.dataclass", "flax.struct.PyTreeNode", "typing.NamedTuple")
+
+
 def _find_members(
     reading: Reading, node: ast.ClassDef, info: ClassInfo, *, is_new: bool
 ) -> None:
@@ -121,6 +134,8 @@ def _find_members(
             fields.append(one.target.id)
             if _says_data(reading, one):
                 info.told.add(one.target.id)
+            if _says_static(one):
+                info.static.add(one.target.id)
             value = kinds.read_back(annotated(reading, one.annotation))
             if value is not None:
                 reading.learn_attribute(info, one.target.id, value)
@@ -140,6 +155,12 @@ def _says_data(reading: Reading, node: ast.AnnAssign) -> bool:
     value = reading.peek(made) if made is not None else None
     paths = {one.path for one in (named, value) if isinstance(one, Dotted)}
     return not paths.isdisjoint(("nnx.Data", "nnx.data"))
+
+
+def _says_static(node: ast.AnnAssign) -> bool:
+    """``size: int = struct.field(pytree_node=False)``: jax does not look into it."""
+    keywords = node.value.keywords if isinstance(node.value, ast.Call) else []
+    return any(k.arg == "pytree_node" for k in keywords)
 
 
 def _note_fields(reading: Reading, node: ast.ClassDef, info: ClassInfo) -> None:

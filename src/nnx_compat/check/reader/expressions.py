@@ -132,7 +132,8 @@ def _attribute_of_path(reading: Reading, node: ast.Attribute, owner: Dotted) -> 
         reading.show(events.Import(node, module))
         return Dotted("nnx")
     public = owner.path == "nnx" and not node.attr.startswith("_")
-    if public or (owner.path.startswith("nnx.") and masks.name(path)):
+    named = masks.name(path) is not None or masks.inside(path) is not None
+    if public or (owner.path.startswith("nnx.") and named):
         reading.show(events.Name(node, path))
     elif owner.path.partition(".")[0] == "flax":
         reading.show(events.Outside(node, path))
@@ -224,6 +225,8 @@ def _item(reading: Reading, node: ast.Subscript) -> Value:
     reading.value(node.slice)
     if isinstance(owner, Instance) and kinds.is_variable(owner):
         reading.show(events.Item(node, owner, node.slice))
+    if isinstance(owner, Dotted) and owner.path.startswith("nnx."):
+        reading.show(events.Subscripted(node, owner.path, compat=owner.compat))
     key = node.slice.value if isinstance(node.slice, ast.Constant) else None
     if isinstance(owner, Several):
         if isinstance(node.slice, ast.Slice):
@@ -231,10 +234,18 @@ def _item(reading: Reading, node: ast.Subscript) -> Value:
         plain = isinstance(key, int) and key >= 0
         return owner.item(key) if plain else element(owner)  # type: ignore[arg-type]
     if isinstance(owner, Keys):
-        return owner.get(key) if isinstance(key, str) else known(owner.rest)
+        return owner.get(key) if isinstance(key, str) else any_of(owner)
     if isinstance(owner, Instance) and isinstance(owner.kind, ClassInfo):
         return result_of(reading, owner.kind.method("__getitem__"))
     return owner if isinstance(owner, (Dotted, ClassInfo)) else None  # Variable[Array]
+
+
+def any_of(owner: Keys) -> Value:
+    """What is under one of the keys of a dict."""
+    found: Value = None
+    for value in owner.all():
+        found = joined(found, value)
+    return known(found)
 
 
 def result_of(reading: Reading, function: Function | None) -> Value:
@@ -315,8 +326,11 @@ def _comprehension(reading: Reading, node: _Comprehension) -> Value:
     reading.scope = Scope(
         outer, owner=outer.owner, self_name=outer.self_name, function=outer.function
     )
+    passed = False
     for generator in node.generators:
-        assign(reading, generator.target, element(reading.value(generator.iter)))
+        over = reading.value(generator.iter)
+        passed = passed or (isinstance(over, Several) and over.passed)
+        assign(reading, generator.target, element(over))
         for test in generator.ifs:
             reading.value(test)
             reading.mask &= true_on(reading, test)[0]
@@ -328,5 +342,5 @@ def _comprehension(reading: Reading, node: _Comprehension) -> Value:
         one = reading.value(node.elt)
     reading.mask, reading.scope = before, outer
     if isinstance(node, ast.DictComp):
-        return Keys((), known(one))
-    return Several((), known(one), container)
+        return Keys((), known(one), passed=passed)
+    return Several((), known(one), container, passed=passed)

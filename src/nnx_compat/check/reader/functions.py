@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from .. import events, kinds
 from ..syntax import FunctionNode, all_arguments, first_argument, is_static
@@ -108,6 +109,8 @@ def _values(reading: Reading, function: Function) -> dict[str, Value]:
         name = arguments.vararg.arg
         if not isinstance(values[name], Several):
             values[name] = Several((), values[name], "tuple")
+        # whatever calls there are in the program: another may give none
+        values[name] = replace(values[name], passed=True)  # type: ignore[type-var]
     if arguments.kwarg is not None:
         values[arguments.kwarg.arg] = None
     return values

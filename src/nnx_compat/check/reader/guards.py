@@ -69,6 +69,11 @@ def _evaluation(reading: Reading, scope: Scope, version: str) -> Evaluation:
         finally:
             reading.scope = before
 
+    def define(name: str, version: str) -> ast.expr | None:
+        if name in reading.unit.globals:
+            return None
+        return scope.definition(name, version)
+
     def elsewhere(name: str) -> Evaluation | None:
         origin = scope.origin(name)
         if origin is None or origin[0].reading is None:
@@ -79,7 +84,7 @@ def _evaluation(reading: Reading, scope: Scope, version: str) -> Evaluation:
         found.name = origin[1]
         return found
 
-    return Evaluation(version, infer, scope.definition, elsewhere)
+    return Evaluation(version, infer, define, elsewhere)
 
 
 def not_skipped(reading: Reading, decorator: ast.expr) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from ... import facts
-from .. import events
+from .. import events, masks
 from ..modules import ROOTS, imported, module_path
 from ..program import Unit
 from ..values import Dotted, Local
@@ -47,7 +47,7 @@ def _import_from(reading: Reading, node: ast.ImportFrom) -> None:
         if module is None and own is not None:
             reading.show(events.Import(node, own, by_import=True))
         value = imported(dotted)
-        if module in ROOTS:
+        if module in ROOTS or masks.inside(value.path) is not None:
             reading.show(events.Name(alias, value.path, by_import=True))
         if source == "nnx_compat.nnx":
             reading.show(events.Name(alias, value.path, by_import=True, compat=True))

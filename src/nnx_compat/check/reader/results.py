@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from .. import events, kinds
-from ..held import arrays_in, arrays_made, holds_data
+from ..held import arrays_in, arrays_made, holds_data, leaves
 from ..joining import element, joined
 from ..syntax import dotted
 from ..values import (
@@ -34,6 +34,7 @@ from .transforms import (
     GRADIENTS,
     LOOPS,
     MAPPING,
+    MAPS,
     RUNS,
     axis,
     gradients,
@@ -214,6 +215,8 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
         if path == "functools.partial":
             rest = tuple(given.arguments[1:])
             return Partial(first, rest, tuple(given.keywords.items()), node)
+        if path in MAPS and first == Dotted("nnx.Param") and leaves(_second(given)):
+            return Several((), Instance("nnx.Param"), "tuple")
         if path in FIRST and isinstance(first, Instance):
             return first
     if path == "nnx.Dict":
@@ -238,6 +241,10 @@ def _written(node: ast.expr, new: Instance, given: Given) -> Instance:
     if _is_optimizer(new) and isinstance(node, ast.Call) and node.args:
         return replace(new, written=dotted(node.args[0]))
     return new
+
+
+def _second(given: Given) -> Value:
+    return given.arguments[1] if len(given.arguments) > 1 else None
 
 
 #: What says of a container that it holds data.
@@ -329,7 +336,8 @@ def _sequence(container: str) -> Callable[[Given], Value]:
     def made(given: Given) -> Value:
         first = given.arguments[0] if given.arguments else None
         held = first.each() if isinstance(first, Several) else ()
-        return Several((), element(first), container, held)  # type: ignore[arg-type]
+        passed = isinstance(first, (Several, Keys)) and first.passed
+        return Several((), element(first), container, held, passed)  # type: ignore[arg-type]
 
     return made
 

@@ -17,7 +17,7 @@ from ..values import (
 from .arguments import Given
 
 __all__ = [
-    "FIRST", "GRADIENTS", "LOOPS", "MAPPING", "RUNS", "axis", "gradients",
+    "FIRST", "GRADIENTS", "LOOPS", "MAPPING", "MAPS", "RUNS", "axis", "gradients",
     "is_transform", "transformed",
 ]  # fmt: skip
 
@@ -34,10 +34,12 @@ _TRANSFORMS = frozenset(
 GRADIENTS = frozenset(
     ("nnx.grad", "nnx.value_and_grad", "jax.grad", "jax.value_and_grad")
 )
+#: What calls a function with the leaves of something.
+MAPS = frozenset(("jax.tree.map", "jax.tree_util.tree_map", "jax.tree_map"))
 #: What gives something like its first argument.
-FIRST = frozenset(
-    ("jax.tree.map", "jax.tree_util.tree_map", "jax.tree_map", "jax.lax.stop_gradient",
-     "jax.lax.pmean", "jax.lax.psum", "jax.device_get", "copy.copy", "copy.deepcopy")
+FIRST = MAPS | frozenset(
+    ("jax.lax.stop_gradient", "jax.lax.pmean", "jax.lax.psum", "jax.device_get",
+     "copy.copy", "copy.deepcopy")
 )  # fmt: skip
 
 

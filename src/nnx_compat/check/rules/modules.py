@@ -9,7 +9,7 @@ from . import Rule
 
 def find(event: events.Import) -> Problem | None:
     """A module path that not every release can import."""
-    there = modules.importable(event.path)
+    there = modules.importable(event.path, by_import=event.by_import)
     if there == releases.ALL:
         return None
     return works_on(

@@ -12,7 +12,8 @@ def find(event: events.Name) -> Problem | None:
     """A name that is not there on every release."""
     if event.compat:
         return _refused(event)
-    there = masks.on(event.path)
+    inside = masks.inside(event.path)
+    there = masks.on(event.path) if inside is None else inside
     if there == releases.ALL:
         return None
     if not there:

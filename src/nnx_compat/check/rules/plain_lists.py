@@ -8,7 +8,7 @@ from dataclasses import replace
 from .. import events, kinds, masks, releases
 from ..findings import Problem, works_on
 from ..rewrites import Rewrite
-from ..values import Instance
+from ..values import Instance, Keys, Several, Value
 from . import Rule
 
 
@@ -25,6 +25,8 @@ def find(event: events.Stored) -> Problem | None:
     if not event.owner.pytree:
         always &= ~masks.behaviour("module-may-be-no-pytree")
         for_arrays &= ~masks.behaviour("module-may-be-no-pytree")
+    if not _is_certain(event.known):
+        return _problem(event, always).surely(False)
     if event.arrays == "some":
         return _problem(event, always | for_arrays)
     found = _problem(event, always)
@@ -40,7 +42,22 @@ def find(event: events.Stored) -> Problem | None:
     return replace(found, more=more)
 
 
+def _is_certain(value: Value) -> bool:
+    """Whether there is something in it, whatever the program is given."""
+    if isinstance(value, Instance):
+        return not value.filtered
+    return not (isinstance(value, (Several, Keys)) and value.passed)
+
+
 def _problem(event: events.Stored, refused: int) -> Problem:
+    if isinstance(event.known, Instance):
+        return works_on(
+            releases.ALL & ~refused,
+            f"`self.{event.name}` is a tree of Variables or arrays, of which it is not "
+            "said that it is data, which runs on flax",
+            error="ValueError",
+            instead="nnx.data(...), from nnx_compat's namespace",
+        )
     of_keys = isinstance(event.value, (ast.Dict, ast.DictComp))
     what = "nnx.Dict" if of_keys else "nnx.List"
     form = f"{{nnx}}.{what[4:]}({{x}})"
@@ -59,6 +76,7 @@ def find_class(event: events.Class) -> Problem | None:
     """A Module that says whether it is a pytree, or with another keyword."""
     owner = event.owner
     own = any("__init_subclass__" in one.own for one in owner.families())
+    own = own and not event.handed_on
     if not event.keywords or own or not kinds.is_module(Instance(owner)):
         return None
     keyword = min(event.keywords - {"metaclass"}, default="")
@@ -67,7 +85,9 @@ def find_class(event: events.Class) -> Problem | None:
     behaviour = _KEYWORDS.get(keyword)
     return works_on(
         masks.behaviour(behaviour) if behaviour else 0,
-        f"`class {owner.name}({owner.native()}, {keyword}=)` is taken on flax",
+        f"`class {owner.name}({owner.native()}, {keyword}=)` is taken on flax"
+        if not event.handed_on
+        else f"`{owner.native()}.__init_subclass__({keyword}=)` is taken on flax",
         error="TypeError",
     )
 

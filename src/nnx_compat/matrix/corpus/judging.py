@@ -21,7 +21,12 @@ __all__ = ["Alarm", "Cell", "Rates", "cells", "rates"]
 #: Findings about a change of meaning, or a warning: to run is no proof against them.
 _OF_MEANING = ("NC110", "NC4", "NC5")
 _STAGES = ("build", "split", "call", "step")
-_JAX = re.compile(r"(from|module) '?(jax|jaxlib)\b|\bjax\.\w+.* has no attribute")
+_JAX = re.compile(
+    r"(from|module) '?(jax|jaxlib)\b|\bjax\.\w+.* has no attribute"
+    r"|^TypeError: register_dataclass\(\)"
+)
+#: A class of another library may begin with Flax, and is none of Flax.
+_NNX = re.compile(r"\b(flax|nnx)\b")
 _MISSING = re.compile(r"(No module named|cannot import name .* from) '([\w.]+)'?")
 
 
@@ -58,7 +63,8 @@ class Cell:
         declared: whether the package's metadata admit this release.
         missed: of the failing items with an error of their own, those of which the
             checker says nothing in the file that it comes from.
-        own: how many failing items have an error of their own.
+        own: how many failing items have an error of their own, from this package or
+            Flax.
         alarms: the checker's findings that can be judged.
     """
 
@@ -103,7 +109,7 @@ def cause(error: Mapping[str, Any], passes_elsewhere: bool) -> str:
     if not names_nnx and _JAX.search(text):
         return "jax"
     missing = _MISSING.search(text)
-    if missing and not names_nnx:
+    if missing and not (names_nnx and _NNX.search(text)):
         return "dependency"
     if error["ends"] not in ("flax", "package", "beside", "ours"):
         return "other"
@@ -167,7 +173,7 @@ def _cell(
             why = cause(error, bool(where.get(item, set()) - {flax}))
             whose[item] = (why, error["error"])
     failing = {item: text for item, (why, text) in whose.items() if why == "flax"}
-    own = len(failing)
+    own = len(failing.keys() - _elsewhere(cell))
     known = set(cell["passed"]) | whose.keys() | _uncertain(cell, items)
     for item in items:  # those that were not reached, for the reason of another's
         if item not in known and item in where:
@@ -175,6 +181,12 @@ def _cell(
             if why == "flax":
                 failing[item] = text
     return Cell(package, flax, set(cell["passed"]), failing, own=own)
+
+
+def _elsewhere(cell: Mapping[str, Any]) -> set[str]:
+    """The items whose errors come from another package that this one imports."""
+    errors = (error for error in cell["errors"] if error["ends"] == "beside")
+    return {item for error in errors for item in error["items"]}
 
 
 def _before(item: str) -> Iterable[str]:
@@ -205,6 +217,8 @@ def _checked(one: Cell, check: Mapping[str, Any], native: Mapping[str, Any]) -> 
         blamed = [item for item in error["items"] if item in one.failing]
         if blamed:
             through |= set(frames)
+        if error["ends"] == "beside":
+            continue  # the checker was not given the file that this comes from
         for item in blamed:
             if not _files_of(item, frames) & files:
                 one.missed[item] = error["error"]
@@ -241,7 +255,8 @@ class Rates:
         declared_failing: of these, those in which something fails because of Flax.
         refused: judged cells without a failure of which it says that they do not run.
         items: that pass or fail because of Flax.
-        own: that fail because of Flax with an error of their own.
+        own: that fail because of Flax with an error of their own, from the package or
+            Flax.
         missed_items: of these, those of which the checker says nothing.
         alarms: findings on lines that ran on a release that they exclude.
         false: of these, those of which nothing came.

@@ -30,6 +30,8 @@ of their own tests. That is done natively, under `nnx-compat run`, and natively 
 or in the package, and it passes on another release or the error names NNX. What fails
 for another jax, another library or another Python is not judged.
 
+`check` is given the files that were run, and those of the package that they import. An
+error that comes from another package, which it was not given, is not asked of it.
 A finding of `check` on a line that ran, on a release that it excludes, is either
 borne out by an error that passed through that line or a proved false alarm.
 
