@@ -11,7 +11,6 @@ from typing import Any
 
 from .. import nnx as drop_in
 from .._jit import jit
-from .._nnx import newest
 from .._release import native
 from ..revisions import nnx
 
@@ -29,9 +28,8 @@ def _fast_jit(*args: Any, **options: Any) -> Any:
 def replacements() -> Iterator[tuple[ModuleType, str, Any]]:
     """The namespaces with a ``jit`` of NNX's: Flax's public and private, and ours."""
     root = nnx.__name__
-    jits = (native["jit"], newest("jit"))
     for name, module in list(sys.modules.items()):
         inside = name == root or name.startswith(f"{root}.")
-        if inside and any(vars(module).get("jit") is one for one in jits):
+        if inside and (name == root or vars(module).get("jit") is native["jit"]):
             yield module, "jit", _fast_jit
     yield drop_in, "jit", _fast_jit
