@@ -149,6 +149,18 @@ def test_new_code_runs_by_its_public_name():
             assert native.Rngs(0).normal((3,)).shape == (3,)
 
 
+def test_hooks_are_called_that_a_variable_is_made_with():
+    with nc.installed(meaning="newest"):
+        weight = native.Param(
+            jnp.array(1.0),
+            on_get_value=lambda variable, value: value * 10,
+            on_set_value=lambda variable, value: value + 1,
+        )
+        assert weight.get_value() == 10
+        weight.set_value(jnp.array(5.0))
+        assert weight.get_value() == 60
+
+
 def test_run_has_it_unless_told_otherwise(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -251,7 +251,7 @@ def test_a_registered_type_is_refused_where_nothing_can_be_marked():
         def tree_flatten(self):
             return (self.one, self.other), None
 
-        tree_unflatten = None
+        tree_unflatten = classmethod(lambda cls, aux_data, children: cls())
 
     assert nnx.register_data_type(Pair) is Pair  # jax knows what is in it
     with pytest.raises(errors.RefusedArgumentError, match=r"nnx\.Variable"):

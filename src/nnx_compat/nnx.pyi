@@ -77,6 +77,7 @@ from ._nnx.nn.recurrent.gated import LSTMCell as LSTMCell
 from ._nnx.nn.recurrent.gated import OptimizedLSTMCell as OptimizedLSTMCell
 from ._nnx.nn.recurrent.rnn import Bidirectional as Bidirectional
 from ._nnx.nn.recurrent.rnn import RNN as RNN
+from ._nnx.nn.stochastic import Dropout as Dropout
 from ._nnx.pytreelib.dataclass import dataclass as dataclass
 from ._nnx.pytreelib.marks import Static as Static
 from ._nnx.pytreelib.marks import data as data
@@ -104,6 +105,8 @@ from ._nnx.rnglib.with_rngs import with_rngs as with_rngs
 from ._nnx.spmd.abstract_models import abstract_with_sharding as abstract_with_sharding
 from ._nnx.spmd.abstract_models import as_abstract as as_abstract
 from ._nnx.spmd.abstract_models import get_abstract_model as get_abstract_model
+from ._nnx.spmd.partitioning import get_named_sharding as get_named_sharding
+from ._nnx.spmd.partitioning import get_partition_spec as get_partition_spec
 from ._nnx.spmd.partitioning import with_partitioning as with_partitioning
 from ._nnx.spmd.partitioning import with_sharding_constraint as with_sharding_constraint
 from ._nnx.statelib.flat_state import FlatState as FlatState
@@ -166,7 +169,6 @@ from flax.nnx import BatchStat as BatchStat
 from flax.nnx import Cache as Cache
 from flax.nnx import Conv as Conv
 from flax.nnx import Data as Data
-from flax.nnx import Dropout as Dropout
 from flax.nnx import Embed as Embed
 from flax.nnx import GraphDef as GraphDef
 from flax.nnx import Initializer as Initializer
@@ -197,8 +199,6 @@ from flax.nnx import extract as extract
 from flax.nnx import filterlib as filterlib
 from flax.nnx import from_tree as from_tree
 from flax.nnx import gelu as gelu
-from flax.nnx import get_named_sharding as get_named_sharding
-from flax.nnx import get_partition_spec as get_partition_spec
 from flax.nnx import glu as glu
 from flax.nnx import graph as graph
 from flax.nnx import graphlib as graphlib

@@ -9,19 +9,22 @@ for them stand for views.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .._nnx import resolve
-from .._release import native
+from .._release import here, native
 from ..errors import RefusedNameError
 from ..revisions import bound, nnx
 from .jax_views import View
 
 if TYPE_CHECKING:
+    from flax.nnx import Variable
+
     from .additions import Addition
 
 _PACKAGES = ("flax", __name__.partition(".")[0])
@@ -42,6 +45,25 @@ def replacements() -> Iterator[Addition]:
                     yield module, name, before
     for name, value in ours.items():
         yield namespace, name, value
+    if here.hooks_are_lists:
+        yield nnx.Variable, "__init__", _taking_hooks(nnx.Variable.__init__)
+
+
+def _taking_hooks(before: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that calls the hooks it is given by their names of today."""
+    from .._nnx.variablelib.metadata import take_hooks, with_hooks
+
+    metadata_type: Any = resolve("VariableMetadata")[0]
+
+    @functools.wraps(before)
+    def __init__(self: Variable[Any], value: Any, *args: Any, **kwargs: Any) -> None:
+        if hooks := take_hooks(kwargs):
+            if not isinstance(value, metadata_type):
+                value = metadata_type(value)
+            value = with_hooks(value, hooks)
+        before(self, value, *args, **kwargs)
+
+    return __init__
 
 
 _DOORS = ("flax.nnx", "flax.experimental.nnx")
