@@ -149,6 +149,7 @@ def test_new_code_runs_by_its_public_name():
             assert native.Rngs(0).normal((3,)).shape == (3,)
 
 
+@pytest.mark.filterwarnings("ignore:Variable hooks are deprecated:UserWarning")
 def test_hooks_are_called_that_a_variable_is_made_with():
     with nc.installed(meaning="newest"):
         weight = native.Param(

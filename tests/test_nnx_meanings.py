@@ -46,6 +46,24 @@ def test_dropout_takes_streams_and_keys_at_the_call():
 
 
 @streams_are_state
+def test_attention_drops_by_a_stream_of_its_own():
+    def made(**options):
+        return nnx.MultiHeadAttention(
+            2, 4, decode=False, deterministic=False, rngs=nnx.Rngs(0), **options
+        )
+
+    x = jnp.ones((1, 3, 4))
+    layer, other = made(dropout_rate=0.5), made(dropout_rate=0.5)
+    first = layer(x)
+    assert np.array_equal(first, other(x))
+    assert not np.array_equal(first, layer(x))
+    assert ("rngs", "key") in nc.variables(layer)
+    assert layer(x, rngs=nnx.Rngs(1)).shape == x.shape
+    assert all(path[0] != "rngs" for path in nc.variables(made()))
+    assert isinstance(layer, names["MultiHeadAttention"])
+
+
+@streams_are_state
 def test_layers_with_dropout_are_scanned_over():
     class Block(nnx.Module):
         def __init__(self, rngs):

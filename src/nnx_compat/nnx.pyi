@@ -60,6 +60,7 @@ from ._nnx.nn.activations import identity as identity
 from ._nnx.nn.attention import RoPE as RoPE
 from ._nnx.nn.attention import dot_product_attention as dot_product_attention
 from ._nnx.nn.attention import dot_product_attention_with_rope as dot_product_attention_with_rope
+from ._nnx.nn.attention_layer import MultiHeadAttention as MultiHeadAttention
 from ._nnx.nn.linear import ConvTranspose as ConvTranspose
 from ._nnx.nn.linear import Einsum as Einsum
 from ._nnx.nn.lora import LoRA as LoRA
@@ -179,7 +180,6 @@ from flax.nnx import LinearGeneral as LinearGeneral
 from flax.nnx import M as M
 from flax.nnx import MergeContext as MergeContext
 from flax.nnx import Module as Module
-from flax.nnx import MultiHeadAttention as MultiHeadAttention
 from flax.nnx import NodeStates as NodeStates
 from flax.nnx import PARTITION_NAME as PARTITION_NAME
 from flax.nnx import Param as Param
