@@ -78,6 +78,8 @@ def test_only_what_is_absent_is_added_but_for_the_calls_that_are_an_error_today(
                 assert replaced
                 assert all(v is not getattr(jax, k) for k, v in replaced.items())
             elif was[name] is not now[name]:
+                if getattr(now[name], "__wrapped__", None) is was[name]:
+                    continue  # it calls the native one first
                 kind = getattr(owner, "__name__", owner)
                 kind = kind.split(".")[-1]
                 path = f"nnx.{name}" if kind == "nnx" else f"nnx.{kind}.{name}"
@@ -267,9 +269,59 @@ def test_settings_are_read_as_what_the_release_does():
         for name in added:
             assert getattr(flax.config, name) is values[name]
             assert f"flax.config.{name}" in nc.installed_names()
-            with pytest.raises(LookupError):
-                flax.config.update(name, True)
+            flax.config.update(name, values[name])
+            with pytest.warns(UserWarning, match=f"{name}: it stays"):
+                flax.config.update(name, not values[name])
+            assert getattr(flax.config, name) is values[name]
+        with pytest.raises(LookupError):
+            flax.config.update("no_such_setting", True)
     assert not any(hasattr(flax.config, name) for name in added)
+
+
+def test_a_function_takes_calls_that_only_other_releases_take():
+    with nc.installed():
+        graphdef, state = native.split(
+            model := native.Linear(2, 2, rngs=native.Rngs(0))
+        )
+        assert native.merge(graphdef, state, copy=True) is not None
+        assert native.clone(model, variables=False) is not model
+        x = jnp.ones((1, 2, 1, 4))
+        assert native.dot_product_attention(x, x, x, is_causal=True).shape == x.shape
+        assert int(native.jit(static_argnames="n")(lambda x, n: x * n)(2, n=3)) == 6
+        with pytest.raises(TypeError):
+            native.merge()
+
+
+@pytest.mark.skipif(not nc.supports("nnx.split_rngs"), reason="streams are static")
+def test_a_stream_has_the_methods_of_the_newest_release_and_keeps_its_name():
+    key = jax.random.key_data(native.Rngs(0, normal=1)["normal"]())
+    plain = jax.random.key_data(native.Rngs(0)["normal"]())
+    with nc.installed():
+        rngs = native.Rngs(0)
+        assert rngs.normal((3,)).shape == (3,)
+        assert rngs.params.uniform((2,)).shape == (2,)
+        assert rngs.split(2)["params"].key.shape == (2,)
+        found = jax.random.key_data(native.Rngs(0, normal=1).normal())
+        assert (found == key).all()
+        assert native.RngStream(1, tag="a").tag == "a"
+        if not facts.name("nnx.Rngs.normal").on(nc.flax_version):
+            assert (jax.random.key_data(native.Rngs(0).normal()) == plain).all()
+
+
+def test_a_refused_name_says_why():
+    refused = [
+        name.removeprefix("nnx.")
+        for name, rows in facts.treatments().items()
+        for row in [facts.treatment(name, nc.flax_version)]
+        if row and row.treatment == "refused" and name.count(".") == 1
+    ]
+    assert not hasattr(native, "no_such_name")
+    with nc.installed():
+        for name in refused:
+            with pytest.raises(errors.RefusedNameError, match="NC101"):
+                getattr(native, name)
+        with pytest.raises(AttributeError, match="no_such_name"):
+            native.no_such_name
 
 
 @pytest.mark.skipif(not nc.supports("nnx.LSTMCell"), reason="no nnx.LSTMCell")

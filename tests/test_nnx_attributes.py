@@ -246,8 +246,16 @@ def test_is_data_type_is_kept_with_a_warning():
 
 @pytest.mark.skipif(MARKS, reason="an attribute can be marked there")
 def test_a_registered_type_is_refused_where_nothing_can_be_marked():
-    with pytest.raises(errors.RefusedNameError, match=r"nnx\.Variable"):
-        nnx.register_data_type
+    @jax.tree_util.register_pytree_node_class
+    class Pair:
+        def tree_flatten(self):
+            return (self.one, self.other), None
+
+        tree_unflatten = classmethod(lambda cls, aux_data, children: cls())
+
+    assert nnx.register_data_type(Pair) is Pair  # jax knows what is in it
+    with pytest.raises(errors.RefusedArgumentError, match=r"nnx\.Variable"):
+        nnx.register_data_type(type("Token", (), {}))
 
 
 @pytest.mark.skipif(not MARKS, reason="no attribute can be marked there")

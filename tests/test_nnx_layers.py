@@ -382,7 +382,9 @@ LAYERS = [
     for name, place in facts.backports().items()
     if place.startswith(("nn.", "training."))
     and name[0].isupper()
-    and name not in ("LoRAParam", "Metric", "MultiMetric", "RNNCellBase")
+    # whose arguments are those of Flax's own MultiHeadAttention, as it documents them
+    and name not in ("LoRAParam", "Metric", "MultiHeadAttention")
+    and name not in ("MultiMetric", "RNNCellBase")
     and not name.startswith("Opt")
 ] + ["Optimizer", "OptimizedLSTMCell"]
 ENTRY = re.compile(r"^ {4}(\w+): ", re.MULTILINE)

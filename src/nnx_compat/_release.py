@@ -130,8 +130,6 @@ class Answers:
         # -- random streams --
         #: A Rngs is a static attribute that counts, and no part of a state.
         self.rngs_are_static = does("rngs-are-static")
-        #: A Dropout forks the Rngs it is given, at first it shared them.
-        self.layers_fork_rngs = does("dropout-forks-its-rngs")
         self.stream_takes_count = has("RngStream", "count")
 
         # -- transforms --

@@ -127,12 +127,17 @@ def _parser() -> argparse.ArgumentParser:
     _command.add_to(commands)
 
     run = commands.add_parser(
-        "run", help="run a script or a module with what the installed Flax lacks",
-        usage="nnx-compat run [-h] [--fast] [-m] script.py|module [argument ...]",
+        "run", help="run a script or a module with the newest meaning of flax.nnx",
+        usage="nnx-compat run [-h] [--fast] [--native-meaning] [-m] "
+        "script.py|module [argument ...]",
     )  # fmt: skip
     run.add_argument(
         "--fast", action="store_true", help="with nnx_compat.jit as its nnx.jit"
     )
+    run.add_argument(
+        "--native-meaning", action="store_true",
+        help="add what the installed Flax lacks, and replace nothing that it has",
+    )  # fmt: skip
     run.add_argument("-m", dest="module", action="store_true", help="run a module")
     run.add_argument("target", metavar="script.py|module")
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
@@ -475,7 +480,8 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    nc.install(fast=options.fast)
+    meaning = "native" if options.native_meaning else "newest"
+    nc.install(fast=options.fast, meaning=meaning)
     run = _running.run_module if options.module else _running.run_script
     try:
         run(script, options.arguments)

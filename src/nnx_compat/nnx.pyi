@@ -60,6 +60,7 @@ from ._nnx.nn.activations import identity as identity
 from ._nnx.nn.attention import RoPE as RoPE
 from ._nnx.nn.attention import dot_product_attention as dot_product_attention
 from ._nnx.nn.attention import dot_product_attention_with_rope as dot_product_attention_with_rope
+from ._nnx.nn.attention_layer import MultiHeadAttention as MultiHeadAttention
 from ._nnx.nn.linear import ConvTranspose as ConvTranspose
 from ._nnx.nn.linear import Einsum as Einsum
 from ._nnx.nn.lora import LoRA as LoRA
@@ -77,6 +78,7 @@ from ._nnx.nn.recurrent.gated import LSTMCell as LSTMCell
 from ._nnx.nn.recurrent.gated import OptimizedLSTMCell as OptimizedLSTMCell
 from ._nnx.nn.recurrent.rnn import Bidirectional as Bidirectional
 from ._nnx.nn.recurrent.rnn import RNN as RNN
+from ._nnx.nn.stochastic import Dropout as Dropout
 from ._nnx.pytreelib.dataclass import dataclass as dataclass
 from ._nnx.pytreelib.marks import Static as Static
 from ._nnx.pytreelib.marks import data as data
@@ -104,6 +106,8 @@ from ._nnx.rnglib.with_rngs import with_rngs as with_rngs
 from ._nnx.spmd.abstract_models import abstract_with_sharding as abstract_with_sharding
 from ._nnx.spmd.abstract_models import as_abstract as as_abstract
 from ._nnx.spmd.abstract_models import get_abstract_model as get_abstract_model
+from ._nnx.spmd.partitioning import get_named_sharding as get_named_sharding
+from ._nnx.spmd.partitioning import get_partition_spec as get_partition_spec
 from ._nnx.spmd.partitioning import with_partitioning as with_partitioning
 from ._nnx.spmd.partitioning import with_sharding_constraint as with_sharding_constraint
 from ._nnx.statelib.flat_state import FlatState as FlatState
@@ -166,7 +170,6 @@ from flax.nnx import BatchStat as BatchStat
 from flax.nnx import Cache as Cache
 from flax.nnx import Conv as Conv
 from flax.nnx import Data as Data
-from flax.nnx import Dropout as Dropout
 from flax.nnx import Embed as Embed
 from flax.nnx import GraphDef as GraphDef
 from flax.nnx import Initializer as Initializer
@@ -177,7 +180,6 @@ from flax.nnx import LinearGeneral as LinearGeneral
 from flax.nnx import M as M
 from flax.nnx import MergeContext as MergeContext
 from flax.nnx import Module as Module
-from flax.nnx import MultiHeadAttention as MultiHeadAttention
 from flax.nnx import NodeStates as NodeStates
 from flax.nnx import PARTITION_NAME as PARTITION_NAME
 from flax.nnx import Param as Param
@@ -197,8 +199,6 @@ from flax.nnx import extract as extract
 from flax.nnx import filterlib as filterlib
 from flax.nnx import from_tree as from_tree
 from flax.nnx import gelu as gelu
-from flax.nnx import get_named_sharding as get_named_sharding
-from flax.nnx import get_partition_spec as get_partition_spec
 from flax.nnx import glu as glu
 from flax.nnx import graph as graph
 from flax.nnx import graphlib as graphlib

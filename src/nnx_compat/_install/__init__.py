@@ -1,20 +1,27 @@
-"""The one door that touches ``flax``: additive, explicit, and undone without a trace.
+"""The one door that touches ``flax``: explicit, and undone without a trace.
 
 ``install`` adds to ``flax.nnx``, to its Variable, State and Rngs classes, and to
 ``sys.modules`` what is absent. Nothing that is present is replaced, but for what the
 facts list as ``patched``, or as a fault that ``install`` repairs: calls that are an
-error today. Names that Flax misses in jax are put back there first, so this package
-imports no Flax: on some pairs ``install`` is what makes it importable.
+error today. With ``meaning="newest"`` the names that mean less here than on the newest
+release are replaced, too. Names that Flax misses in jax are put back first, so this
+package imports no Flax: on some pairs ``install`` is what makes it importable.
+
+What is done lies in layers, each undone by what was there before it: what is lacking,
+the newest meaning, a fast ``jit``. Which layers there are follows from what was asked
+for and not yet taken back.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from ..errors import ArgumentValueError
 from .jax_names import restored
 
 if TYPE_CHECKING:
@@ -22,54 +29,68 @@ if TYPE_CHECKING:
 
 __all__ = ["install", "installed", "installed_names", "uninstall"]
 
+#: Whose meaning a name has that the installed Flax has, too.
+Meaning = Literal["native", "newest"]
+
 _lock = threading.RLock()
 _ABSENT = object()
-#: What was done, in order, each with what was there before.
-_done: list[Addition] = []
-#: How many blocks of ``installed`` are open, of whichever thread.
-_blocks = 0
-#: Whether ``install`` was called: then it stays when the last block ends.
-_explicit = False
+#: What was done, by layer, in order, each with what was there before.
+_layers: dict[str, list[Addition]] = {}
+#: The layers that ``install`` was asked for: they stay when the last block ends.
+_explicit: set[str] = set()
+#: The layers that each open block of ``installed`` needs, of whichever thread.
+_blocks: list[set[str]] = []
 
 
-def install(*, fast: bool = False) -> None:
+def install(*, fast: bool = False, meaning: Meaning = "native") -> None:
     """Give the installed Flax what it lacks, until ``uninstall``.
 
     Adds names to ``flax.nnx``, methods to its classes, settings about NNX to
     ``flax.config``, module paths that vanished to ``sys.modules``, and to jax the names
-    without which the installed Flax does not import. Never replaces
-    what is there, except where the facts say that a call is an error today. Calling it
-    again does nothing more; any thread may. Processes that ``multiprocessing`` starts
-    from here on get it, too.
+    without which the installed Flax does not import. Never replaces what is there,
+    except where the facts say that a call is an error today, and with
+    ``meaning="newest"``. Calling it again does nothing more; any thread may. Processes
+    that ``multiprocessing`` starts from here on get it, too.
 
     Args:
         fast: put ``nnx_compat.jit`` in the place of ``nnx.jit``, too: the same meaning
             without a walk over the model at every call. Functions that are decorated
             from then on have it.
+        meaning: ``"newest"`` makes ``flax.nnx`` the drop-in namespace: a name that the
+            installed Flax has, and that means something else on the newest release,
+            means what it means there. For code that is written for the newest release
+            and not to be changed. What Flax's own files call stays what it was.
+
+    Raises:
+        ArgumentValueError: ``meaning`` is neither of the two.
 
     Example:
         >>> import nnx_compat as nc
-        >>> nc.install()
+        >>> nc.install(meaning="newest")
         >>> nc.nnx.Param(2.0).get_value()
         2.0
         >>> nc.uninstall()
     """
-    from . import workers
-
-    global _explicit
+    asked = _layers_of(meaning) | ({"fast"} if fast else set())
     with _lock:
-        _add_lacking()
-        if fast and not any(name == "jit" for _, name, _ in _done):
-            from .fast import replacements
+        before = set(_explicit)
+        _explicit.update(asked)
+        try:
+            _settle()
+        except BaseException:
+            _explicit.intersection_update(before)
+            _settle()
+            raise
 
-            _add(replacements)
-        workers.tell(fast)
-        _explicit = True
 
-
-def _add_lacking() -> None:
-    if not _done:
-        _add(_lacking)
+def _layers_of(meaning: str) -> set[str]:
+    if meaning not in ("native", "newest"):
+        raise ArgumentValueError(
+            f"meaning={meaning!r} is none that install knows",
+            instead='meaning="newest", the meaning of the newest release',
+            otherwise='meaning="native", which leaves alone what is there',
+        )
+    return {"lacking", "newest"} if meaning == "newest" else {"lacking"}
 
 
 def _lacking() -> Iterator[Addition]:
@@ -82,14 +103,58 @@ def _lacking() -> Iterator[Addition]:
     yield from additions()
 
 
-def _add(what: Callable[[], Iterable[Addition]]) -> None:
-    """All of them or, after an error, nothing at all."""
+def _newest() -> Iterator[Addition]:
+    from .newest import replacements
+
+    yield from replacements()
+
+
+def _fast() -> Iterator[Addition]:
+    from .fast import replacements
+
+    yield from replacements()
+
+
+#: From the bottom up; a layer may cover what one below it has set.
+_MAKE: dict[str, Callable[[], Iterable[Addition]]] = {
+    "lacking": _lacking,
+    "newest": _newest,
+    "fast": _fast,
+}
+
+
+def _settle() -> None:
+    """Have the layers that somebody asks for, and no others."""
+    from . import workers
+
+    asked = set[str]().union(_explicit, *_blocks)
+    wanted = [layer for layer in _MAKE if layer in asked]
+    while list(_layers) != wanted[: len(_layers)]:
+        _take_off()
+    for layer in wanted[len(_layers) :]:
+        _put_on(layer)
+    if wanted:
+        workers.tell(asked)
+    else:
+        workers.tell_no_more()
+
+
+def _put_on(layer: str) -> None:
+    """All of it or, after an error, nothing at all."""
+    _layers[layer] = []
     try:
-        for owner, name, value in what():
-            _set(owner, name, value)
+        for owner, name, value in _MAKE[layer]():
+            _set(_layers[layer], owner, name, value)
     except BaseException:
-        _remove()
+        _take_off()
         raise
+
+
+def _take_off() -> None:
+    """Undo the uppermost layer."""
+    _, done = _layers.popitem()
+    while done:
+        _restore(*done.pop())
 
 
 def uninstall() -> None:
@@ -103,26 +168,25 @@ def uninstall() -> None:
         >>> nc.installed_names()
         ()
     """
-    global _explicit
     with _lock:
-        _explicit = False
-        _remove()
-
-
-def _remove() -> None:
-    from . import workers
-
-    workers.tell_no_more()
-    while _done:
-        _restore(*_done.pop())
+        _explicit.clear()
+        for block in _blocks:
+            block.clear()
+        _settle()
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[None]:
+def installed(*, meaning: Meaning = "native") -> Iterator[None]:
     """``install`` for the length of a ``with`` block.
 
-    Blocks are counted over all threads: the last one to end uninstalls, unless
-    ``install`` was called, before or inside.
+    Blocks are counted over all threads: what a block asks for is there until the last
+    one that asks for it ends, unless ``install`` was called for it, before or inside.
+
+    Args:
+        meaning: as ``install`` takes it.
+
+    Raises:
+        ArgumentValueError: ``meaning`` is neither of the two.
 
     Example:
         >>> import nnx_compat as nc
@@ -130,24 +194,31 @@ def installed() -> Iterator[None]:
         ...     nc.nnx.Param(2.0).get_value()
         2.0
     """
-    from . import workers
-
-    global _blocks
+    block = _layers_of(meaning)
     with _lock:
-        _add_lacking()
-        workers.tell()
-        _blocks += 1
+        _blocks.append(block)
+        try:
+            _settle()
+        except BaseException:
+            _end(block)
+            raise
     try:
         yield
     finally:
         with _lock:
-            _blocks -= 1
-            if not (_blocks or _explicit):
-                _remove()
+            _end(block)
+
+
+def _end(block: set[str]) -> None:
+    # by identity: two blocks may ask for the same
+    _blocks[:] = [other for other in _blocks if other is not block]
+    _settle()
 
 
 def installed_names() -> tuple[str, ...]:
     """What ``install`` added, sorted: dotted names, ``"flax.nnx.Variable.get_value"``.
+
+    With ``meaning="newest"`` also what it replaced.
 
     Example:
         >>> import nnx_compat as nc
@@ -155,7 +226,16 @@ def installed_names() -> tuple[str, ...]:
         ()
     """
     with _lock:
-        return tuple(sorted({_dotted(owner, name) for owner, name, _ in _done}))
+        done = [(owner, name) for layer in _layers.values() for owner, name, _ in layer]
+        named = {_dotted(owner, name) for owner, name in done if not _is_own(owner)}
+        return tuple(sorted(named))
+
+
+def _is_own(owner: Owner) -> bool:
+    """Whether it is part of this package, and what it gets is nobody's business."""
+    if isinstance(owner, ModuleType):
+        return owner.__name__.partition(".")[0] == __name__.partition(".")[0]
+    return not isinstance(owner, type) and owner is not sys.modules
 
 
 def _dotted(owner: Owner, name: str) -> str:
@@ -170,12 +250,12 @@ def _dotted(owner: Owner, name: str) -> str:
     return f"{nnx.__name__}.{owner.__name__}.{name}"
 
 
-def _set(owner: Owner, name: str, value: object) -> None:
+def _set(done: list[Addition], owner: Owner, name: str, value: object) -> None:
     if isinstance(owner, (type, ModuleType)):
-        _done.append((owner, name, vars(owner).get(name, _ABSENT)))
+        done.append((owner, name, vars(owner).get(name, _ABSENT)))
         setattr(owner, name, value)
     else:
-        _done.append((owner, name, owner.get(name, _ABSENT)))
+        done.append((owner, name, owner.get(name, _ABSENT)))
         owner[name] = value
 
 

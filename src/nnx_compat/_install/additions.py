@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +16,7 @@ from .._nnx import _modules, resolve
 from .._release import members, native, native_settings
 from ..revisions import bound, flax_version, nnx
 from . import state_methods, variable_methods
+from .call_shapes import stream_methods, widened
 from .jax_views import views
 from .patches import is_patched, patches
 
@@ -30,7 +33,10 @@ def additions() -> Iterator[Addition]:
     patched = list(patches())
     yield from _methods({(owner, name) for owner, name, _ in patched})
     yield from patched
+    yield from stream_methods()
     yield from _names()
+    yield from ((nnx, name, function) for name, function in widened())
+    yield nnx, "__getattr__", _refusals()
     yield from _settings()
     yield from _module_paths()
 
@@ -59,11 +65,44 @@ def _names() -> Iterator[tuple[ModuleType, str, Any]]:
             yield nnx, name, resolve(name, warn=False)[0]
 
 
-def _settings() -> Iterator[tuple[type, str, bool]]:
-    """Settings to be read; setting one that the release lacks stays an error."""
-    for name, value, _ in facts.settings():
-        if name not in native_settings:
-            yield type(flax.config), name, value
+def _refusals() -> Callable[[str], Any]:
+    """What says of a name that cannot be had why, and of others what Flax would."""
+    before = vars(nnx).get("__getattr__")
+
+    def __getattr__(name: str) -> Any:
+        try:
+            if before is not None:
+                return before(name)
+        except AttributeError:
+            pass
+        row = facts.treatment(f"nnx.{name}", flax_version)
+        if row is not None and row.treatment == "refused":
+            resolve(name, warn=False)
+        raise AttributeError(f"module {nnx.__name__!r} has no attribute {name!r}")
+
+    return __getattr__ if before is None else functools.wraps(before)(__getattr__)
+
+
+def _settings() -> Iterator[tuple[type, str, Any]]:
+    """Settings that the release lacks: to be read, and to be set to what they are."""
+    kind = type(flax.config)
+    lacking = {n: v for n, v, _ in facts.settings() if n not in native_settings}
+    yield from ((kind, name, value) for name, value in lacking.items())
+    before = kind.update
+
+    @functools.wraps(before)
+    def update(self: Any, name: Any, value: Any) -> None:
+        if name not in lacking:
+            before(self, name, value)
+        elif value is not lacking[name]:
+            warnings.warn(
+                f"flax {flax_version} has no setting {name}: it stays {lacking[name]}\n"
+                f"  instead: leave {name}={value!r} out",
+                stacklevel=2,
+            )
+
+    if lacking:
+        yield kind, "update", update
 
 
 def _module_paths() -> Iterator[Addition]:

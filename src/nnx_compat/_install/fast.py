@@ -30,6 +30,6 @@ def replacements() -> Iterator[tuple[ModuleType, str, Any]]:
     root = nnx.__name__
     for name, module in list(sys.modules.items()):
         inside = name == root or name.startswith(f"{root}.")
-        if inside and vars(module).get("jit") is native["jit"]:
+        if inside and (name == root or vars(module).get("jit") is native["jit"]):
             yield module, "jit", _fast_jit
     yield drop_in, "jit", _fast_jit

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import functools
 import multiprocessing.spawn
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import Meaning
 
 _native: Callable[[str], dict[str, Any]] | None = None
 
-
-#: Whether they are to have ``nnx_compat.jit`` in the place of ``nnx.jit``.
-_fast = False
+#: The layers that they are to have.
+_layers: frozenset[str] = frozenset()
 
 
 class _Install:
@@ -25,13 +27,14 @@ class _Install:
     def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
         from . import install
 
-        return functools.partial(install, fast=_fast), ()
+        meaning: Meaning = "newest" if "newest" in _layers else "native"
+        return functools.partial(install, fast="fast" in _layers, meaning=meaning), ()
 
 
-def tell(fast: bool = False) -> None:
-    """Let processes that are started from now on install, too."""
-    global _native, _fast
-    _fast = _fast or fast
+def tell(layers: Iterable[str]) -> None:
+    """Let processes that are started from now on install these layers, too."""
+    global _native, _layers
+    _layers = frozenset(layers)
     if _native is None:
         _native = multiprocessing.spawn.get_preparation_data
         multiprocessing.spawn.get_preparation_data = _preparation_data
@@ -39,8 +42,7 @@ def tell(fast: bool = False) -> None:
 
 def tell_no_more() -> None:
     """Let them be started as they were."""
-    global _native, _fast
-    _fast = False
+    global _native
     if multiprocessing.spawn.get_preparation_data is _preparation_data and _native:
         multiprocessing.spawn.get_preparation_data = _native  # type: ignore[assignment]
         _native = None

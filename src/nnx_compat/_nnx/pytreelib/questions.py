@@ -9,7 +9,12 @@ import jax
 import numpy as np
 
 from ..._release import here, native, registry
-from ...errors import ArgumentTypeError, ArgumentValueError, kind_of
+from ...errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    RefusedArgumentError,
+    kind_of,
+)
 from ...functional import is_variable
 from ...revisions import bound, flax_version
 from .pytrees import Pytree
@@ -94,19 +99,44 @@ def register_data_type(type_: _T, /) -> _T:
     Returns:
         The class.
 
+    Raises:
+        RefusedArgumentError: it is no pytree of jax, and the release takes only those.
+
     Example:
         >>> from nnx_compat import nnx
-        >>> class Token:
-        ...     pass
-        >>> try:
-        ...     found = nnx.is_data(nnx.register_data_type(Token)())
-        ... except AttributeError:  # refused before there are marks
-        ...     found = True
-        >>> found
-        True
+        >>> @nnx.register_data_type
+        ... @jax.tree_util.register_pytree_node_class
+        ... class Pair:
+        ...     def tree_flatten(self):
+        ...         return (1.0, 2.0), None
+        ...     @classmethod
+        ...     def tree_unflatten(cls, aux_data, children):
+        ...         return cls()
+        >>> Pair.__name__
+        'Pair'
     """
-    native["register_data_type"](type_)
+    if "register_data_type" in native:
+        native["register_data_type"](type_)
+    elif _is_leaf(type_):
+        raise RefusedArgumentError(
+            f"nnx.register_data_type was given {type_.__name__}, no pytree of jax's, "
+            f"and flax {flax_version} takes only those, Variables and arrays for data",
+            instead="nnx.Variable(value)",
+            otherwise="jax.tree_util.register_pytree_node_class first",
+        )
     return type_
+
+
+def _is_leaf(type_: type) -> bool:
+    """Whether jax takes objects of a class for leaves.
+
+    Asked of one without attributes: what looks into it and finds none is no leaf.
+    """
+    try:
+        leaf: bool = jax.tree_util.all_leaves([object.__new__(type_)])
+    except Exception:
+        return False
+    return leaf
 
 
 def check_pytree(pytree: object) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import jax
 
 from ... import functional
-from ..._release import here
 from ...errors import ArgumentValueError
 from ...functional import Path
 from ._nodes import streams, write
@@ -35,9 +34,7 @@ def reseed(
     """Give the streams of a node new keys, and start their counts anew.
 
     A model draws afterwards what one made with ``Rngs`` of these seeds would. So the
-    new key is the one that a layer has of such a ``Rngs``: its first, where a Dropout
-    forks the stream that it is given, and the seed's own on the older releases, where
-    it draws from that stream itself.
+    new key is the first of such a ``Rngs``: a Dropout forks the stream it is given.
 
     Args:
         node: a node or a pytree of nodes.
@@ -69,9 +66,7 @@ def reseed(
     for path, stream in streams(node):
         if tag_of(stream) in stream_keys:
             seeded = rngs[tag_of(stream)]
-            key = (
-                seeded() if here.layers_fork_rngs else functional.get_value(seeded.key)
-            )
+            key = seeded()
             new.append(
                 (stream, shaped(path, key, functional.get_value(stream.key).shape))
             )

@@ -139,7 +139,7 @@ class RngStream(
     """
 
     def __init__(self, key: int | jax.Array, *, tag: str) -> None:
-        key = _key(key)
+        key = as_key(key)
         if not here.stream_takes_count:
             super().__init__(key=key, tag=tag)
             return
@@ -188,7 +188,7 @@ def worded(text: str, error: Exception) -> str:
     return native if text in native else f"{text}: {native}"
 
 
-def _key(value: int | jax.Array) -> jax.Array:
+def as_key(value: int | jax.Array) -> jax.Array:
     if isinstance(value, int):
         return jax.random.key(value)
     if isinstance(value, jax.Array):

@@ -11,9 +11,16 @@ import jax
 from jax.sharding import PartitionSpec
 
 from ..._release import native
+from ...revisions import bound
 from ..variablelib.metadata import hooked, take_hooks
 
-__all__ = ["logical_axis_rules", "with_partitioning", "with_sharding_constraint"]
+__all__ = [
+    "get_named_sharding",
+    "get_partition_spec",
+    "logical_axis_rules",
+    "with_partitioning",
+    "with_sharding_constraint",
+]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -52,6 +59,94 @@ def with_partitioning(
     return hooked(
         native["with_partitioning"](initializer, sharding, mesh, **metadata), hooks
     )
+
+
+#: The names that the metadata has had for what a Variable says of its sharding.
+_KEYS = ("out_sharding", "sharding_names", "sharding")
+
+
+def get_partition_spec(tree: _T) -> _T:
+    """A tree of what its Variables say of their shardings, as PartitionSpecs.
+
+    By whichever of its names it was given, and with the logical axis rules of the
+    Variable and of the context applied.
+
+    Args:
+        tree: a pytree of Variables, such as a State. An array that is none is to be
+            replicated.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import nnx_compat as nc
+        >>> from nnx_compat import nnx
+        >>> weight = nnx.Param(
+        ...     jnp.ones((2, 2)), sharding_names=("data", None), eager_sharding=False
+        ... )
+        >>> specs = nnx.get_partition_spec(nnx.State({"w": weight}))
+        >>> nc.get_value(specs["w"]) == jax.sharding.PartitionSpec("data", None)
+        True
+    """
+    specs: _T = jax.tree_util.tree_map(_spec_of, tree, is_leaf=_is_variable)
+    return specs
+
+
+def get_named_sharding(tree: _T, mesh: jax.sharding.Mesh) -> _T:
+    """A tree of what its Variables say of their shardings, in a mesh.
+
+    Args:
+        tree: as in ``get_partition_spec``.
+        mesh: the mesh.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
+        >>> import nnx_compat as nc
+        >>> from nnx_compat import nnx
+        >>> mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
+        >>> state = nnx.State({"w": nnx.Param(jnp.ones(2))})
+        >>> nc.get_value(nnx.get_named_sharding(state, mesh)["w"]).mesh == mesh
+        True
+    """
+
+    def sharding_of(leaf: Any) -> Any:
+        spec = bound.raw(leaf) if _is_variable(leaf) else leaf
+        sharding = jax.sharding.NamedSharding(mesh, spec)
+        return bound.with_value(leaf, sharding) if _is_variable(leaf) else sharding
+
+    specs = get_partition_spec(tree)
+    shardings: _T = jax.tree_util.tree_map(
+        sharding_of,
+        specs,
+        is_leaf=lambda leaf: _is_variable(leaf) or isinstance(leaf, PartitionSpec),
+    )
+    return shardings
+
+
+def _is_variable(leaf: object) -> bool:
+    return isinstance(leaf, bound.variable_types)
+
+
+def _spec_of(leaf: Any) -> Any:
+    if not _is_variable(leaf):
+        return PartitionSpec() if hasattr(leaf, "shape") else None
+    metadata = bound.metadata(leaf)
+    named = [metadata[key] for key in _KEYS if metadata.get(key)]
+    if named:
+        spec = getattr(named[0], "spec", named[0])  # of a NamedSharding
+        rules = dict(metadata.get("sharding_rules") or ()) | dict(_context_rules())
+        spec = PartitionSpec(*(rules.get(axis, axis) for axis in spec))
+    else:
+        spec = PartitionSpec()
+    return bound.with_value(leaf, spec)
+
+
+def _context_rules() -> Iterable[tuple[str, Any]]:
+    try:
+        from flax.core.spmd import get_logical_axis_rules
+    except ImportError:  # nothing has rules there
+        return ()
+    rules: Iterable[tuple[str, Any]] = get_logical_axis_rules()
+    return rules
 
 
 def with_sharding_constraint(
