@@ -68,7 +68,7 @@ def given(nnx: Any, nc: Any) -> dict[str, Any]:
     """The names that programs use."""
     import jax
     import jax.numpy as jnp
-    import optax
+    import optax  # type: ignore[import-not-found]
 
     jax.config.update("jax_threefry_partitionable", True)
 

@@ -480,8 +480,9 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    meaning = "native" if options.native_meaning else "newest"
-    nc.install(fast=options.fast, meaning=meaning)
+    nc.install(
+        fast=options.fast, meaning="native" if options.native_meaning else "newest"
+    )
     run = _running.run_module if options.module else _running.run_script
     try:
         run(script, options.arguments)

@@ -57,10 +57,10 @@ from ._nnx.module.view import view as view
 from ._nnx.module.view import view_info as view_info
 from ._nnx.nn.activations import PReLU as PReLU
 from ._nnx.nn.activations import identity as identity
-from ._nnx.nn.attention import RoPE as RoPE
-from ._nnx.nn.attention import dot_product_attention as dot_product_attention
-from ._nnx.nn.attention import dot_product_attention_with_rope as dot_product_attention_with_rope
-from ._nnx.nn.attention_layer import MultiHeadAttention as MultiHeadAttention
+from ._nnx.nn.attention.functions import RoPE as RoPE
+from ._nnx.nn.attention.functions import dot_product_attention as dot_product_attention
+from ._nnx.nn.attention.functions import dot_product_attention_with_rope as dot_product_attention_with_rope
+from ._nnx.nn.attention.layer import MultiHeadAttention as MultiHeadAttention
 from ._nnx.nn.linear import ConvTranspose as ConvTranspose
 from ._nnx.nn.linear import Einsum as Einsum
 from ._nnx.nn.lora import LoRA as LoRA

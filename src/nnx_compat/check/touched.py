@@ -26,7 +26,7 @@ def parts(tree: ast.AST) -> tuple[Part, ...]:
         if isinstance(node, _PARTS):
             found.append(node)
         for name in node._fields:
-            value = getattr(node, name, None)
+            value: Any = getattr(node, name, None)
             if value.__class__ is list:
                 waiting += [one for one in value if one.__class__ not in _LEAVES]
             elif value.__class__ not in _LEAVES:

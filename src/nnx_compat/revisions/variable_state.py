@@ -179,6 +179,8 @@ class Revision(newer.Revision):
 
 def _own(leaf: Leaf) -> dict[str, Any]:
     """The metadata of one leaf for another."""
+    if not hasattr(leaf, "__dict__"):  # a VariableState had slots one release earlier
+        return {"_var_metadata": dict(stored_metadata(leaf))}
     kept = {k: v for k, v in vars(leaf).items() if k not in STORAGE and k != "type"}
     if "_var_metadata" in kept:
         kept["_var_metadata"] = dict(kept["_var_metadata"])

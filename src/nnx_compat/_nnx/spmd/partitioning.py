@@ -11,6 +11,7 @@ import jax
 from jax.sharding import PartitionSpec
 
 from ..._release import native
+from ...functional import AXES
 from ...revisions import bound
 from ..variablelib.metadata import hooked, take_hooks
 
@@ -61,10 +62,6 @@ def with_partitioning(
     )
 
 
-#: The names that the metadata has had for what a Variable says of its sharding.
-_KEYS = ("out_sharding", "sharding_names", "sharding")
-
-
 def get_partition_spec(tree: _T) -> _T:
     """A tree of what its Variables say of their shardings, as PartitionSpecs.
 
@@ -80,7 +77,7 @@ def get_partition_spec(tree: _T) -> _T:
         >>> import nnx_compat as nc
         >>> from nnx_compat import nnx
         >>> weight = nnx.Param(
-        ...     jnp.ones((2, 2)), sharding_names=("data", None), eager_sharding=False
+        ...     jnp.ones((2, 2)), out_sharding=("data", None), eager_sharding=False
         ... )
         >>> specs = nnx.get_partition_spec(nnx.State({"w": weight}))
         >>> nc.get_value(specs["w"]) == jax.sharding.PartitionSpec("data", None)
@@ -130,7 +127,7 @@ def _spec_of(leaf: Any) -> Any:
     if not _is_variable(leaf):
         return PartitionSpec() if hasattr(leaf, "shape") else None
     metadata = bound.metadata(leaf)
-    named = [metadata[key] for key in _KEYS if metadata.get(key)]
+    named = [metadata[key] for key in AXES if metadata.get(key)]
     if named:
         spec = getattr(named[0], "spec", named[0])  # of a NamedSharding
         rules = dict(metadata.get("sharding_rules") or ()) | dict(_context_rules())

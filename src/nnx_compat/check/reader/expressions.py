@@ -124,7 +124,7 @@ def _is_update(call: ast.Call) -> bool:
 def _attribute_of_path(reading: Reading, node: ast.Attribute, owner: Dotted) -> Dotted:
     path = f"{owner.path}.{node.attr}"
     if owner.compat:
-        if owner.path == "nnx":
+        if owner.path == "nnx" or masks.inside(path) is not None:
             reading.show(events.Name(node, path, compat=True))
         return through_nnx_compat(path)
     module = module_path(path)

@@ -39,36 +39,48 @@ def _of_rngs(event: events.Mapped) -> Problem | None:
 
 
 def _of_dropout(event: events.Mapped) -> Problem | None:
-    forks = masks.behaviour("dropout-forks-its-rngs")
-    if event.compat and not event.split:
+    native = holds_dropout(event.value, set(), native=True)
+    if not native and not event.split:
         return None
-    has_split = releases.ALL if event.compat else masks.on("nnx.split_rngs")
+    has_split = of_state() if event.compat else masks.on("nnx.split_rngs")
+    forks = masks.behaviour("dropout-forks-its-rngs") if native else of_state()
     excluded = forks & has_split if event.split else has_split & ~forks
     how = "split keys around" if event.split else "no nnx.split_rngs around"
     change = "without" if event.split else "with"
-    there = releases.spelled(excluded)
+    there, left = releases.spelled(excluded), has_split & ~excluded
     return Problem(
-        f"`{event.path}` over layers with a Dropout, and {how} it, runs on flax "
-        f"{releases.spelled(has_split & ~excluded)}",
+        f"`{event.path}` over layers with a Dropout, and {how} it, runs on "
+        + (f"flax {releases.spelled(left)}" if left else "no release of flax"),
         excluded,
         error="ValueError",
         instead=f"the same {change} nnx.split_rngs on flax {there}",
     )
 
 
-def holds_dropout(value: Value, seen: set[int]) -> bool:
-    """Whether a Module certainly has a Dropout, itself or in one of its Modules."""
+def of_state() -> int:
+    """Where random streams are state: there nnx_compat's Dropout forks one."""
+    return releases.ALL & ~masks.behaviour("split-is-a-method")
+
+
+def holds_dropout(value: Value, seen: set[int], *, native: bool = False) -> bool:
+    """Whether a Module certainly has a Dropout, itself or in one of its Modules.
+
+    Args:
+        value: what is known of the Module.
+        seen: the classes that were looked at.
+        native: whether only Flax's own Dropout counts.
+    """
     if isinstance(value, (Keys, Several)):
-        return any(holds_dropout(one, seen) for one in value.all())
+        return any(holds_dropout(one, seen, native=native) for one in value.all())
     if not isinstance(value, Instance):
         return False
     if value.kind == "nnx.Dropout":
-        return True
+        return not (native and value.compat)
     if not isinstance(value.kind, ClassInfo) or id(value.kind) in seen:
         return False
     seen.add(id(value.kind))
     inside = (v for one in value.kind.families() for v in one.attributes.values())
-    return any(holds_dropout(v, seen) for v in inside)
+    return any(holds_dropout(v, seen, native=native) for v in inside)
 
 
 def find_same(event: events.Mapped) -> Problem | None:

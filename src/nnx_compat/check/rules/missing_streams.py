@@ -6,6 +6,7 @@ from .. import events, kinds, masks, releases
 from ..findings import Problem
 from ..values import Instance
 from . import Rule
+from .mapped_streams import of_state
 
 #: Layers that draw their weights from the stream "params", or from the default one.
 _OF_PARAMS = frozenset(
@@ -24,7 +25,8 @@ def find(event: events.Call) -> Problem | None:
     if event.path == "nnx.Dropout" and "dropout" not in streams:
         if "rng_collection" in event.keywords:
             return None
-        excluded, stream = masks.behaviour("dropout-forks-its-rngs"), "dropout"
+        forks = masks.behaviour("dropout-forks-its-rngs")
+        excluded, stream = of_state() if event.compat else forks, "dropout"
     elif event.path in _OF_PARAMS and "params" not in streams:
         excluded = releases.ALL if event.compat else masks.on(event.path)
         stream = "params"

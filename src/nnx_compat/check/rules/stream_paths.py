@@ -22,7 +22,7 @@ def find(event: events.Call) -> Problem | None:
     state = event.arguments[0] if event.arguments else event.owner
     if not isinstance(state, Instance) or state.kind != "nnx.State" or state.filtered:
         return None
-    if not holds_dropout(state.origin, set()):
+    if not holds_dropout(state.origin, set(), native=True):
         return None
     forks = masks.behaviour("dropout-forks-its-rngs")
     return Problem(

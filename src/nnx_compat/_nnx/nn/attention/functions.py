@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from ...errors import ArgumentValueError
-from ...revisions import nnx
-from .. import newest
-from .._variable_attributes import value_of
-from . import dtypes
+from ....errors import ArgumentValueError
+from ....revisions import nnx
+from ... import newest
+from ..._variable_attributes import value_of
+from .. import dtypes
 
 if TYPE_CHECKING:
     from flax.nnx import Module, Variable
     from jax.lax import PrecisionLike
     from jax.typing import DTypeLike
 
-    from ._types import PromoteDtype
+    from .._types import PromoteDtype
 
 __all__ = ["RoPE", "dot_product_attention", "dot_product_attention_with_rope"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from ..._release import native
-from .._native_classes import standing_in_for
-from ..rnglib.streams import fork_stream, is_stream
+from ...._release import native
+from ..._native_classes import standing_in_for
+from ...rnglib.streams import fork_stream, is_stream
 
 if TYPE_CHECKING:
     from flax.nnx import MultiHeadAttention as NativeAttention

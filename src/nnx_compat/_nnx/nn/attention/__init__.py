@@ -1,0 +1,1 @@
+"""Attention of several heads: the functions beneath it, and the layer."""
