@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 import nnx_compat as nc
-from nnx_compat import _plan
+from nnx_compat import _plan, errors
 from nnx_compat._plan import _structures
 from nnx_compat.revisions import bound, nnx
 
@@ -112,6 +112,17 @@ def test_the_graphdef_of_an_unchanged_node_is_the_same_object():
     assert told(nc.merge(graphdef, params, rest)) == told(
         nc.merge(graphdef, rest, params)
     )
+
+
+def test_a_model_that_a_step_has_keeps_no_other_from_its_plan():
+    model, other = Nested(nnx.Rngs(0)), Nested(nnx.Rngs(1))
+    graphdef, _ = warm(model)
+    warm(other)
+    with nc.compile_step(lambda net: nc.update(net, nc.state(net)), other) as step:
+        step()
+        assert nc.split(model)[0] is graphdef
+        with pytest.raises(errors.DonatedError):
+            nc.split(other)
 
 
 def test_a_merged_node_has_the_graphdef_it_was_merged_from():

@@ -213,6 +213,7 @@ def met(node: object) -> tuple[Structure, Leaves] | None:
 
 def note_split(node: object, graphdef: Any, state: Any) -> None:
     """Remember that Flax took a node apart, and make a plan if it did before."""
+    _merges.pop(id(graphdef), None)  # what is counted there is of one that is gone
     known = _known(node)
     if known is None:
         return
@@ -268,7 +269,7 @@ def note_merge(graphdef: Any, states: Sequence[Any], node: object) -> None:
     """Remember that Flax built a node, and find out how if it did before."""
     if not _ours or _anchor(node) is None:
         return
-    # by its id alone: that of another one after it makes this a little early
+    # by its id alone, which note_split frees of what an earlier one left there
     _merges[id(graphdef)] = count = _merges.get(id(graphdef), 0) + 1
     if not _due(count):
         return

@@ -11,7 +11,7 @@ from ..revisions import bound
 from ..revisions.get_value import Path
 from ._filters import Filter, one_or_all, partition
 from ._fitting import fitted, refuse_misfits
-from ._lent import is_lent, refuse_lent
+from ._lent import Donated, is_lent, refuse_lent
 from ._nodes import check_node, variables
 
 if TYPE_CHECKING:
@@ -27,13 +27,22 @@ _split = bound.split
 _merge = bound.merge
 
 
+def _met(node: object) -> tuple[_plan.Structure, _plan.Leaves] | None:
+    """A plan that the node fits, unless its own arrays are lent to a compiled step."""
+    met = _plan.met(node)
+    if met is not None and is_lent():
+        values = _plan.read(met[1].variables)
+        return None if any(type(value) is Donated for value in values) else met
+    return met
+
+
 def _taken_apart(operation: str, node: Node) -> tuple[GraphDef[Node], State]:
     """The graphdef and the detached state, by a plan where there is one.
 
     Raises:
         DonatedError: a compiled step has the arrays of the node.
     """
-    met = None if is_lent() else _plan.met(node)
+    met = _met(node)
     if met is not None:
         structure, found = met
         whole = structure.state(found)
@@ -216,7 +225,7 @@ def update(node: object, state: State | Nested, /, *states: State | Nested) -> N
         [1.0, 1.0, 1.0]
     """
     check_node(node)
-    met = None if states or is_lent() else _plan.met(node)
+    met = None if states else _met(node)
     if met is not None and met[0].update(met[1], state):
         return
     graphdef, state_of_now = bound.live_split(node)

@@ -14,9 +14,12 @@ def find(event: events.Name) -> Problem | None:
     if event.compat:
         if inside is None:
             return _refused(event)
-        # its modules have what the newest keeps in them, and what Flax's have under
-        # whatever path: lost is only what is gone
-        inside = (1 << inside.bit_length()) - 1
+        # its modules have what the newest keeps in them, and what Flax's own have,
+        # which were a level deeper once
+        module = event.path.rpartition(".")[0]
+        deeper = masks.module("nnx." + module)
+        there = masks.module(module) | (deeper if deeper != releases.ALL else 0)
+        inside = there & ((1 << inside.bit_length()) - 1)
     there = masks.on(event.path) if inside is None else inside
     if there == releases.ALL:
         return None

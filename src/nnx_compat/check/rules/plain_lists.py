@@ -25,6 +25,10 @@ def find(event: events.Stored) -> Problem | None:
     if not event.owner.pytree:
         always &= ~masks.behaviour("module-may-be-no-pytree")
         for_arrays &= ~masks.behaviour("module-may-be-no-pytree")
+    if isinstance(event.known, Instance) and event.known.kind == "nnx.State":
+        # refused as it is assigned, as an array is
+        first = masks.behaviour("split-is-a-method")
+        always |= masks.behaviour("split-refuses-raw-arrays") & first
     if not _is_certain(event.known):
         return _problem(event, always).surely(False)
     if event.arrays == "some":
