@@ -121,8 +121,11 @@ def test_a_model_that_a_step_has_keeps_no_other_from_its_plan():
     with nc.compile_step(lambda net: nc.update(net, nc.state(net)), other) as step:
         step()
         assert nc.split(model)[0] is graphdef
-        with pytest.raises(errors.DonatedError):
-            nc.split(other)
+        copied = [nc.clone(model) for _ in range(3)][-1]
+        assert nc.split(copied)[0] is graphdef
+        for operation in (nc.split, nc.clone):
+            with pytest.raises(errors.DonatedError):
+                operation(other)
 
 
 def test_a_merged_node_has_the_graphdef_it_was_merged_from():

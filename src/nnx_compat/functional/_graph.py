@@ -252,10 +252,9 @@ def clone(node: Node, /) -> Node:
         False
     """
     check_node(node)
-    if is_lent():
+    met = _met(node)
+    if met is None and is_lent():
         refuse_lent("clone", bound.live_split(node)[1])
-        return bound.clone(node)
-    met = _plan.met(node)
     if met is not None:
         made: Node | None = _plan.copied(*met)
         if made is not None:
