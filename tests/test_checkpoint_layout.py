@@ -92,7 +92,7 @@ class Net(nnx.Module):
     def __init__(self, rngs):
         self.lin = nnx.Linear(2, 2, use_bias=False, rngs=rngs)
         if not STATIC:  # before that, a Dropout takes no Rngs
-            self.drop = nnx.Dropout(0.5, rngs=rngs)
+            self.drop = native.Dropout(0.5, rngs=rngs)
 
 
 def plain(state):

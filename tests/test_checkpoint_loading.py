@@ -15,6 +15,7 @@ import pytest
 
 import nnx_compat as nc
 from nnx_compat import checkpoint, errors, facts, nnx
+from nnx_compat.revisions import nnx as native
 
 STATIC = facts.behaviour("rngs-are-static").holds(nc.flax_version)
 FORKED = facts.behaviour("dropout-forks-its-rngs").holds(nc.flax_version)
@@ -284,8 +285,8 @@ def test_the_averages_of_an_ema_are_found_with_and_without_their_prefix(tmp_path
 
 class Dropping(nnx.Module):
     def __init__(self, rngs):
-        self.a = nnx.Dropout(0.5, rngs=rngs)
-        self.b = nnx.Dropout(0.5, rngs=rngs)
+        self.a = native.Dropout(0.5, rngs=rngs)
+        self.b = native.Dropout(0.5, rngs=rngs)
         self.rngs = rngs
 
 
