@@ -104,6 +104,7 @@ def test_one_entry_of_the_metadata_can_be_had():
     assert nc.get_metadata(weight, "scale", 1) == 1
 
 
+@pytest.mark.filterwarnings("ignore:jax.tree_map is deprecated")
 def test_the_annotation_for_a_mesh_has_one_name_and_is_the_one_flax_reads():
     init = nnx.with_partitioning(lambda: jnp.ones(2), ("data",), eager_sharding=False)
     weight, other = nnx.Param(init()), nnx.Param(jnp.ones(2))
