@@ -20,6 +20,11 @@ def _uses() -> dict[str, Any]:
     return found
 
 
+def _where(section: str, key: str) -> tuple[Interval, ...] | None:
+    row = _uses()[section].get(key)
+    return None if row is None else parsed(row)
+
+
 def instance_member(path: str) -> tuple[Interval, ...] | None:
     """Where an instance has a member that its class does not show.
 
@@ -34,8 +39,7 @@ def instance_member(path: str) -> tuple[Interval, ...] | None:
         >>> facts.worded(facts.instance_member("nnx.Dropout.rate"))
         'every release'
     """
-    row = _uses()["members"].get(path)
-    return None if row is None else parsed(row)
+    return _where("members", path)
 
 
 class Call(NamedTuple):
@@ -102,8 +106,7 @@ def outside(path: str) -> tuple[Interval, ...] | None:
         >>> facts.outside("flax.linen.Module") is None
         True
     """
-    row = _uses()["flax"].get(path)
-    return None if row is None else parsed(row)
+    return _where("flax", path)
 
 
 def module(path: str) -> tuple[Interval, ...] | None:
@@ -117,8 +120,7 @@ def module(path: str) -> tuple[Interval, ...] | None:
         >>> facts.module("nnx.no_such_module") is None
         True
     """
-    row = _uses()["modules"].get(path)
-    return None if row is None else parsed(row)
+    return _where("modules", path)
 
 
 def inside(path: str) -> tuple[Interval, ...] | None:
@@ -129,8 +131,7 @@ def inside(path: str) -> tuple[Interval, ...] | None:
         >>> facts.worded(facts.inside("nnx.object.ObjectState"))
         '0.10.0-0.11.0'
     """
-    row = _uses()["inside"].get(path)
-    return None if row is None else parsed(row)
+    return _where("inside", path)
 
 
 def bases(*paths: str) -> tuple[Interval, ...] | None:
@@ -141,5 +142,4 @@ def bases(*paths: str) -> tuple[Interval, ...] | None:
         >>> facts.worded(facts.bases("abc.ABC", "nnx.Module"))
         'from 0.10.3'
     """
-    row = _uses()["bases"].get(", ".join(paths))
-    return None if row is None else parsed(row)
+    return _where("bases", ", ".join(paths))
