@@ -15,8 +15,9 @@ branch that asks for it is dead, and both can be deleted.
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import cache
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -37,6 +38,7 @@ __all__ = [
     "parameters_of",
     "raising",
     "registry",
+    "taking",
     "variable_names",
 ]
 
@@ -216,6 +218,20 @@ def native_in(module: str, name: str, default: Any = None) -> Any:
     """What Flax has in a module of NNX, ``("metrics", "Average")``, or ``default``."""
     found = native.get(module)
     return vars(found).get(name, default) if isinstance(found, ModuleType) else default
+
+
+def taking(function: Callable[..., Any]) -> Callable[..., bool]:
+    """What says of a call whether the signature of a function of Flax's takes it."""
+    signature = inspect.signature(function)
+
+    def takes(*args: Any, **kwargs: Any) -> bool:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError:
+            return False
+        return True
+
+    return takes
 
 
 def parameters_of(name: str) -> frozenset[str]:

@@ -10,7 +10,6 @@ release in the same way: ``rngs.normal()`` stays a key of the stream "normal", a
 from __future__ import annotations
 
 import functools
-import inspect
 import types
 from collections.abc import Callable, Iterator
 from types import FunctionType
@@ -20,7 +19,7 @@ import jax.numpy as jnp
 
 from .. import facts
 from .._nnx import resolve
-from .._release import here, native
+from .._release import here, native, taking
 from ..errors import RefusedNameError
 
 if TYPE_CHECKING:
@@ -44,28 +43,18 @@ def taking_over(
     before: Callable[..., Any], ours: Callable[..., Any]
 ) -> Callable[..., Any]:
     """``before``, and ``ours`` for a call that the signature of ``before`` refuses."""
-    signature = inspect.signature(before)
+    takes = taking(before)
 
     @functools.wraps(before)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return before(*args, **kwargs)
         except TypeError:  # which costs nothing where there is none
-            if _takes(signature, args, kwargs):
+            if takes(*args, **kwargs):
                 raise
         return ours(*args, **kwargs)
 
     return call
-
-
-def _takes(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> bool:
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
 
 
 def stream_methods() -> Iterator[tuple[type, str, Any]]:
@@ -80,7 +69,7 @@ def stream_methods() -> Iterator[tuple[type, str, Any]]:
         for name, method in _methods(ours):
             if name not in present:
                 yield kind, name, _Method(kind, name, method)
-    if not _takes(inspect.signature(stream.__init__), (None, 0), {"tag": ""}):
+    if not taking(stream.__init__)(None, 0, tag=""):
         yield stream, "__init__", _constructor(stream.__init__)
 
 
