@@ -16,7 +16,6 @@ from .checkpoint import _command
 
 if TYPE_CHECKING:
     from . import doctor
-    from .auditing import Finding
 
 __all__ = ["main"]
 
@@ -286,14 +285,16 @@ def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
 
     from . import auditing
     from .auditing.target import load
-    from .check import SourceError
+    from .check import SourceError, declared
     from .errors import NnxCompatError
 
     try:
         # what a factory prints is not to come before JSON
         with contextlib.redirect_stdout(sys.stderr):
             model = load(options.audit)
-        found = _that_matter(auditing.audit(model), options.target)
+        found = auditing.audit(model)
+        if options.target:
+            found = auditing.narrowed(found, declared.target(options.target).mask)
     except (NnxCompatError, SourceError) as error:
         print(f"nnx-compat doctor --audit: {error}", file=sys.stderr)
         return 2
@@ -318,34 +319,6 @@ def _audit(options: argparse.Namespace, report: dict[str, Any]) -> int:
         )
     print(f"{counts['lost']} lost, {counts['wrong']} wrong, {counts['note']} note(s)")
     return 0 if sound else 1
-
-
-def _that_matter(found: Sequence[Finding], target: str) -> list[Finding]:
-    """What is no note, and the notes of what some release in the target does otherwise.
-
-    Args:
-        found: by an audit.
-        target: as of ``check``; all releases where it is empty.
-
-    Raises:
-        SourceError: the target is none.
-    """
-    if not target:
-        return list(found)
-    from .check import declared, releases
-    from .revisions import flax_version
-
-    aimed = declared.target(target).mask
-    here = facts.nearest(flax_version)
-    behaviours = {row.id: row for row in facts.behaviours()}
-
-    def matters(one: Finding) -> bool:
-        if one.severity != "note" or one.code not in behaviours:
-            return True
-        holds = releases.of(behaviours[one.code].intervals)
-        return bool(aimed & (~holds if releases.has(holds, here) else holds))
-
-    return [one for one in found if matters(one)]
 
 
 # -- matrix -------------------------------------------------------------------------

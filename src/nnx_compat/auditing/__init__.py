@@ -17,14 +17,14 @@ from ..revisions import bound, flax_version, nnx
 from ._children import lost_arrays, lost_children
 from ._finding import SEVERITIES, Finding
 from ._leaves import bare_leaves, counters, shardings
-from ._meets import met_elsewhere
+from ._meets import met_elsewhere, narrowed
 from ._structure import refused, ties, unhashable
 from ._walk import Walked, is_object, walked
 
 if TYPE_CHECKING:
     from flax.nnx import State
 
-__all__ = ["SEVERITIES", "Finding", "audit"]
+__all__ = ["SEVERITIES", "Finding", "audit", "narrowed"]
 
 
 def audit(model: object, /) -> tuple[Finding, ...]:

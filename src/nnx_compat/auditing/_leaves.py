@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import facts
-from ..functional import AXES, is_variable, show, stored, variable_type
+from ..functional import AXES, get_metadata, is_variable, show, stored, variable_type
 from ..revisions import bound, nnx
 from ._finding import Finding, Path
 
@@ -95,11 +95,7 @@ def _outside_a_mesh(severity: str, some: list[tuple[Path, Leaf]]) -> Finding:
 
 def annotation(leaf: Leaf) -> object:
     """The axes that a Variable is annotated with, or ``None``."""
-    if not is_variable(leaf):
-        return None
-    metadata = bound.metadata(leaf)
-    given = (metadata.get(key) for key in AXES)
-    return next((axes for axes in given if axes is not None), None)
+    return get_metadata(leaf, AXES[0]) if is_variable(leaf) else None
 
 
 def is_eager(leaf: Leaf) -> bool:

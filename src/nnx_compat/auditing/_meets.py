@@ -7,7 +7,7 @@ of the facts that are about it. A behaviour that holds on every release is no ne
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -57,6 +57,28 @@ def met_elsewhere(leaves: Leaves, walk: Walked | None) -> Iterator[Finding]:
             if id not in noted and _differs(behaviour):
                 noted.add(id)
                 yield _note(feature, places, behaviour)
+
+
+def narrowed(found: Iterable[Finding], target: int) -> tuple[Finding, ...]:
+    """What is no note of a behaviour, and the notes that matter on some releases.
+
+    Args:
+        found: by an audit.
+        target: the releases, as bits (``check.releases``): a note matters where one of
+            them does otherwise than the installed one.
+    """
+    from ..check import releases
+
+    here = facts.nearest(flax_version)
+    behaviours = {row.id: row for row in facts.behaviours()}
+
+    def matters(one: Finding) -> bool:
+        if one.severity != "note" or one.code not in behaviours:
+            return True
+        holds = releases.of(behaviours[one.code].intervals)
+        return bool(target & (~holds if releases.has(holds, here) else holds))
+
+    return tuple(filter(matters, found))
 
 
 def _differs(behaviour: facts.Behaviour) -> bool:

@@ -158,7 +158,8 @@ def get_metadata(
         raise _not_a_variable("get_metadata", variable)
     named = own_metadata(variable)
     if annotations := [named.pop(called) for called in AXES if called in named]:
-        named[AXES[0]] = annotations[0]
+        given = (names for names in annotations if names is not None)
+        named[AXES[0]] = next(given, None)
     if not name:
         return named
     return named.get(AXES[0] if name in AXES else name, default)

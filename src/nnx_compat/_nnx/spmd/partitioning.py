@@ -11,7 +11,7 @@ import jax
 from jax.sharding import PartitionSpec
 
 from ..._release import native
-from ...functional import AXES
+from ...functional import AXES, get_metadata
 from ...revisions import bound
 from ..variablelib.metadata import hooked, take_hooks
 
@@ -126,10 +126,9 @@ def _is_variable(leaf: object) -> bool:
 def _spec_of(leaf: Any) -> Any:
     if not _is_variable(leaf):
         return PartitionSpec() if hasattr(leaf, "shape") else None
-    metadata = bound.metadata(leaf)
-    named = [metadata[key] for key in AXES if metadata.get(key)]
-    if named:
-        spec = getattr(named[0], "spec", named[0])  # of a NamedSharding
+    metadata = get_metadata(leaf)
+    if annotation := metadata.get(AXES[0]):
+        spec = getattr(annotation, "spec", annotation)  # of a NamedSharding
         rules = dict(metadata.get("sharding_rules") or ()) | dict(_context_rules())
         spec = PartitionSpec(*(rules.get(axis, axis) for axis in spec))
     else:
