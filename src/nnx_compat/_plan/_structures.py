@@ -13,7 +13,7 @@ import gc
 import operator
 import sys
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -220,13 +220,20 @@ def note_split(node: object, graphdef: Any, state: Any) -> None:
     known.misses += 1
     if not _due(known.misses):
         return
+    structure = _learned(graphdef, lambda it: it.learn_to_split(node, state))
+    if structure is not None:
+        _put_first(known, structure)
+
+
+def _learned(graphdef: Any, learn: Callable[[Structure], None]) -> Structure | None:
+    """The structure of a graphdef once it has learned something; None if it cannot."""
     structure = _of_graphdefs.get(id(graphdef)) or Structure(graphdef)
     try:
-        structure.learn_to_split(node, state)
+        learn(structure)
     except (Unplanned, RecursionError):
-        return
-    _put_first(known, structure)
+        return None
     _keep(structure)
+    return structure
 
 
 def mergeable(graphdef: Any) -> Structure | None:
@@ -273,12 +280,7 @@ def note_merge(graphdef: Any, states: Sequence[Any], node: object) -> None:
     _merges[id(graphdef)] = count = _merges.get(id(graphdef), 0) + 1
     if not _due(count):
         return
-    structure = _of_graphdefs.get(id(graphdef)) or Structure(graphdef)
-    try:
-        structure.learn_to_merge(states, node)
-    except (Unplanned, RecursionError):
-        return
-    _keep(structure)
+    _learned(graphdef, lambda it: it.learn_to_merge(states, node))
 
 
 def note_built(structure: Structure, node: object) -> None:

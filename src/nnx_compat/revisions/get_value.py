@@ -249,12 +249,13 @@ class Revision:
         values = self.own_values(list(map(attrgetter(self.storage), variables)))
         if values is None:
             return None
-        slots = vars(self.nnx.Variable)
         made: list[Leaf] = list(map(object.__new__, map(type, variables)))
-        kept = map(dict, map(stored_metadata, variables))
-        each(map(slots[self.storage].__set__, made, values))
-        each(map(slots["_trace_state"].__set__, made, repeat(self.trace_state())))
-        each(map(slots["_var_metadata"].__set__, made, kept))
+        slots = {
+            self.storage: values,
+            "_trace_state": repeat(self.trace_state()),
+            "_var_metadata": map(dict, map(stored_metadata, variables)),
+        }
+        fill(made, self.nnx.Variable, slots)
         return made
 
     def variables_of(self, leaves: Sequence[Leaf]) -> list[Variable[Any]] | None:
@@ -313,9 +314,8 @@ class Revision:
         # not kind() for each: to ask jax for the trace takes it 0.5 to 16 us
         made = [kind() for _ in range(min(count, 1))]
         made += map(object.__new__, repeat(kind, count - len(made)))
-        for name in kind.__slots__:  # type: ignore[attr-defined]
-            slot = vars(kind)[name]
-            each(map(slot.__set__, made[1:], repeat(getattr(made[0], name))))
+        names: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
+        fill(made[1:], kind, {n: repeat(getattr(made[0], n)) for n in names if made})
         return made
 
     # -- State ----------------------------------------------------------------------
@@ -351,6 +351,12 @@ stored_metadata = attrgetter("_var_metadata")
 
 def _stored_metadata(variables: Sequence[Leaf]) -> Any:
     return list(map(stored_metadata, variables))
+
+
+def fill(made: list[Any], kind: type, slots: Mapping[str, Iterable[object]]) -> None:
+    """Put values into slots that a class has, of new objects, in C."""
+    for name, values in slots.items():
+        each(map(vars(kind)[name].__set__, made, values))
 
 
 def each(calls: Iterable[object]) -> None:

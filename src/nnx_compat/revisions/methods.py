@@ -8,18 +8,18 @@ inside NNX and tuples outside, list indices included.
 from __future__ import annotations
 
 import copy
-import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from . import get_value as newest
 from . import variable_state as newer
 from .get_value import Node, Path, each
 
 if TYPE_CHECKING:
-    from flax.nnx import GraphDef, RngStream, State, Variable
+    from flax.nnx import GraphDef, RngStream, State
 
     from .get_value import Leaf
 
@@ -117,17 +117,11 @@ class Revision(newer.Revision):
             each(map(dict.__setitem__, stored, repeat("_trace_state"), repeat(now)))
         return made
 
-    def variables_of(self, leaves: Sequence[Leaf]) -> list[Variable[Any]] | None:
-        """In the same way."""
-        return self.leaves_of(leaves)
-
-    def values_of(self, leaves: Sequence[Leaf]) -> list[Any]:
-        """As Variables store it."""
-        return list(map(operator.attrgetter(self.storage), leaves))
-
-    def kinds(self, leaves: Sequence[Leaf]) -> list[type] | None:
-        """Their classes."""
-        return list(map(type, leaves))
+    # again as where Variables stand for themselves in a state
+    variables_of = newest.Revision.variables_of
+    values_of = newest.Revision.values_of
+    kinds = newest.Revision.kinds
+    variable_type = newest.Revision.variable_type
 
     def instance_states(self, kind: type, count: int) -> list[Any]:
         """A Module is told apart by an id in there."""
@@ -135,10 +129,6 @@ class Revision(newer.Revision):
         for state in made[1:]:
             state._id = sys.modules[kind.__module__].ids.uuid()
         return made
-
-    def variable_type(self, variable: Leaf) -> type[Variable[Any]]:
-        """The class of a Variable."""
-        return type(variable)
 
     def metadata(self, variable: Leaf) -> dict[str, Any]:
         """What ``vars`` has besides the storage."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NodeTypeError
 from . import shared_variables as newer
-from .get_value import Node, Path, each, stored_metadata
+from .get_value import Node, Path, fill, stored_metadata
 
 if TYPE_CHECKING:
     from flax.nnx import GraphDef, State, Variable
@@ -118,12 +118,10 @@ class Revision(newer.Revision):
         if values is None:
             return None
         made = list(map(object.__new__, repeat(kind, len(variables))))
-        slots = vars(kind)
-        if "_var_metadata" in slots:
+        if "_var_metadata" in vars(kind):
             kept = map(dict, map(stored_metadata, variables))
-            each(map(slots["type"].__set__, made, map(type, variables)))
-            each(map(slots["value"].__set__, made, values))
-            each(map(slots["_var_metadata"].__set__, made, kept))
+            kinds = map(type, variables)
+            fill(made, kind, {"type": kinds, "value": values, "_var_metadata": kept})
             return made
         for state, variable, value in zip(made, variables, values, strict=True):
             vars(state).update(type=type(variable), value=value, **_own(variable))
@@ -136,12 +134,10 @@ class Revision(newer.Revision):
             return None
         made = list(map(object.__new__, map(attrgetter("type"), leaves)))
         now = self.trace_state()
-        slots = vars(self.nnx.Variable)
-        if "_var_metadata" in slots:
+        if "_var_metadata" in vars(self.nnx.Variable):
             kept = map(dict, map(stored_metadata, leaves))
-            each(map(slots["raw_value"].__set__, made, values))
-            each(map(slots["_trace_state"].__set__, made, repeat(now)))
-            each(map(slots["_var_metadata"].__set__, made, kept))
+            slots = {"raw_value": values, "_trace_state": repeat(now)}
+            fill(made, self.nnx.Variable, {**slots, "_var_metadata": kept})
             return made
         for variable, leaf, value in zip(made, leaves, values, strict=True):
             vars(variable).update(_own(leaf), raw_value=value, _trace_state=now)
