@@ -81,7 +81,7 @@ def tests(session: nox.Session) -> None:
         *TOOLS,
         "jsonschema>=4.18",  # of tests/test_site.py, which no pair runs
     )
-    session.install(".[checkpoint]")
+    session.install(".[checkpoint,completion]")
     session.run("pytest", "-n", "2", *session.posargs)
 
 

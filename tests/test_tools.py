@@ -5,6 +5,8 @@ About this repository rather than about a release of Flax: `nox` alone runs it.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -85,3 +87,23 @@ def test_a_copy_takes_a_row_more_and_a_revision_less(tmp_path):
     )
     assert not (tmp_path / f"src/nnx_compat/revisions/{oldest.name}.py").exists()
     assert f'name = "{oldest.name}"' not in facts_of.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("nnx-compat do", ["doctor "]),
+        ("nnx-compat explain nnx.Lis", ["nnx.List", "nnx.List.pop"]),
+        ("nnx-compat explain NC10", ["NC101", "NC102"]),
+        ("nnx-compat upgrade 0.1", [r.version for r in facts.releases()][-3:]),
+        ("nnx-compat check --sta", ["--statistics "]),
+    ],
+)
+def test_the_shell_completes_commands_names_and_releases(line, wanted, tmp_path):
+    offered = tmp_path / "offered"
+    asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(offered)}
+    asked |= {"COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": ","}
+    command = [sys.executable, "-m", "nnx_compat"]
+    ran = subprocess.run(command, env=os.environ | asked, capture_output=True)
+    assert ran.returncode == 0, ran.stderr
+    assert set(wanted) <= set(offered.read_text().split(","))

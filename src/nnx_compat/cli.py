@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when all is well, 1 when there is a problem, 2 for wrong usage.
     """
     parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what comes next
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -105,8 +109,9 @@ def _parser() -> argparse.ArgumentParser:
         "upgrade",
         help="what changes from one Flax to another, or what code meets of it",
     )
-    upgrade.add_argument("old", metavar="OLD", help="a release of Flax")
-    upgrade.add_argument("new", metavar="NEW", help="a release, or newest")
+    for name, text in (("old", "a release of Flax"), ("new", "a release, or newest")):
+        release = upgrade.add_argument(name, metavar=name.upper(), help=text)
+        _offer(release, lambda: ["newest", *(r.version for r in facts.releases())])
     upgrade.add_argument("paths", nargs="*", metavar="PATH", help="files and folders")
     upgrade.add_argument(
         "--format", choices=("text", "markdown", "json"), default="text"
@@ -116,11 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser(
         "explain", help="a rule, a name, a change of meaning, or the text of an error"
     )
-    explain.add_argument(
+    anything = explain.add_argument(
         "asked", metavar="ANYTHING", nargs="*",
         help="as NC101, nnx.List, 'nnx.scan in_axes', or an error's text in quotes; "
         "without it, all codes and changes",
     )  # fmt: skip
+    _offer(anything, _known)
     explain.set_defaults(run=_explain)
 
     _command.add_to(commands)
@@ -142,6 +148,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to it")
     run.set_defaults(run=_run)
     return parser
+
+
+def _offer(argument: argparse.Action, words: Callable[[], Iterable[str]]) -> None:
+    """Let a shell complete the argument, with the extra ``completion``."""
+    argument.completer = lambda **_: words()  # type: ignore[attr-defined]
+
+
+def _known() -> Iterable[str]:
+    from . import explain
+
+    return explain.known()
 
 
 def _print_table(
@@ -232,6 +249,15 @@ def _doctor(options: argparse.Namespace) -> int:
     from . import doctor
     from .errors import NnxCompatError
 
+    if options.target and not options.audit:
+        text = f"--target {options.target} narrows an audit, and there is none"
+        print(
+            f"nnx-compat doctor: {text}\n  instead: doctor --audit MODULE:FACTORY "
+            f"--target '{options.target}'\n  or:      check --target "
+            f"'{options.target}' PATH",
+            file=sys.stderr,
+        )
+        return 2
     probe = None
     waited: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     if options.probe:
