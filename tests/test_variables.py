@@ -44,12 +44,33 @@ def test_get_value_of_what_has_no_one_value_is_an_error(value):
 
 def test_set_value_replaces_without_broadcast_or_cast():
     for holder in both():
-        nc.set_value(holder, jnp.array(7))
+        with pytest.warns(nc.errors.NotBroadcastWarning):
+            nc.set_value(holder, jnp.array(7))
         assert nc.get_value(holder).shape == ()
         assert nc.get_value(holder).dtype == jnp.int32
         nc.set_value(holder, jnp.ones((2, 2), jnp.bfloat16))
         assert nc.get_value(holder).shape == (2, 2)
         assert nc.get_value(holder).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("value", [1.0, np.ones(1), jnp.ones((1, 3))])
+def test_a_value_that_was_to_be_broadcast_is_told(value):
+    variable = nnx.Param(jnp.zeros((2, 3)))
+    shape = np.shape(value)
+    with pytest.warns(nc.errors.NotBroadcastWarning) as told:
+        nc.set_value(variable, value)
+    assert told[0].filename == __file__
+    assert str(told[0].message) == (
+        f"set_value: the value had shape (2, 3) and now has {shape}; nothing is broadcast\n"
+        "  instead: nnx_compat.set_value(variable, jax.numpy.broadcast_to(value, (2, 3)))"
+    )
+    assert np.shape(nc.get_value(variable)) == shape
+
+
+def test_a_value_of_a_shape_that_could_not_be_broadcast_is_meant():
+    variable = nnx.Param(jnp.zeros((2, 3)))
+    for value in (jnp.ones((4, 3)), jnp.ones((1, 4, 3)), {"a": 1.0}, None, 2.0):
+        nc.set_value(variable, value)
 
 
 def test_set_value_on_what_is_no_variable_says_how_to_reach_it():

@@ -24,6 +24,7 @@ __all__ = [
     "MissingPackageError",
     "NnxCompatError",
     "NodeTypeError",
+    "NotBroadcastWarning",
     "ProbingError",
     "RefusedArgumentError",
     "RefusedNameError",
@@ -182,6 +183,10 @@ class RefusedArgumentError(NnxCompatError, TypeError, code="NC102"):
 
 class RemovedNameWarning(DeprecationWarning):
     """A name that newer releases do not have; the drop-in namespace keeps it."""
+
+
+class NotBroadcastWarning(UserWarning):
+    """``set_value`` got a value that was likely meant to be broadcast, and was not."""
 
 
 class UntestedFlaxWarning(UserWarning):

@@ -67,7 +67,7 @@ class Variable(Native):
     """What a Variable of the newest release can do."""
 
     get_value = value_getter(functional.get_value)
-    set_value = value_setter(functional.set_value)
+    set_value = value_setter(functional.write_value)
     get_metadata = metadata_getter(bound.metadata)
 
     def get_raw_value(self) -> Any:
@@ -147,7 +147,7 @@ class Variable(Native):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         old = functional.get_value(self)
-        functional.set_value(self, _with_item(old, index, value))
+        functional.write_value(self, _with_item(old, index, value))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(functional.get_value(self))
@@ -189,7 +189,7 @@ def _unary(apply: _Apply) -> _Apply:
 def _in_place(apply: _Apply) -> _Apply:
     def method(self: _V, other: object) -> _V:
         value = apply(functional.get_value(self), functional.get_value(other))
-        functional.set_value(self, value)
+        functional.write_value(self, value)
         return self
 
     return method

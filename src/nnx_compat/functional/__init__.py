@@ -38,6 +38,7 @@ from ._variables import (
     set_value,
     stored,
     variable_type,
+    write_value,
 )
 
 __all__ = [
@@ -50,5 +51,5 @@ __all__ = [
     # what other rooms of the package share
     "AXES", "INTERNAL", "Donated", "Filter", "Loan", "Nested", "Path", "Predicate",
     "as_leaf", "check_node", "given_leaves", "own_metadata", "predicate", "refuse_lent",
-    "show", "stored",
+    "show", "stored", "write_value",
 ]  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .._release import here
-from ..errors import VariableTypeError, kind_of
+from ..errors import NotBroadcastWarning, VariableTypeError, kind_of
 from ..revisions import bound, nnx
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ def set_value(variable: Variable[Any], value: object, /) -> None:
     Raises:
         VariableTypeError: ``variable`` is not a Variable, or ``value`` is one.
 
+    Warns:
+        NotBroadcastWarning: the value has another shape, which would broadcast to that
+            of the old one, as a number for an array: ``variable[...] = 1.0`` of Flax
+            keeps the shape, and this does not.
+
     Example:
         >>> import jax.numpy as jnp
         >>> import nnx_compat as nc
@@ -112,6 +118,22 @@ def set_value(variable: Variable[Any], value: object, /) -> None:
         >>> nc.get_value(weight).shape
         (2, 2)
     """
+    new = _shape(value)
+    if new is not None and is_variable(variable):
+        old = _shape(bound.raw(variable))
+        if old and new != old and _would_broadcast(new, old):
+            warnings.warn(
+                f"set_value: the value had shape {old} and now has {new}; nothing is "
+                "broadcast\n  instead: nnx_compat.set_value(variable, "
+                f"jax.numpy.broadcast_to(value, {old}))",
+                NotBroadcastWarning,
+                stacklevel=2,
+            )
+    write_value(variable, value)
+
+
+def write_value(variable: Variable[Any], value: object, /) -> None:
+    """The same of a Variable's own method, which says nothing of shapes in Flax."""
     if not is_variable(variable):
         raise _not_a_variable("set_value", variable)
     if is_variable(value):
@@ -120,6 +142,18 @@ def set_value(variable: Variable[Any], value: object, /) -> None:
             instead="set_value(variable, get_value(other))",
         )
     _write(variable, value)
+
+
+def _shape(value: object) -> tuple[int, ...] | None:
+    """Of an array or a number; None for any other pytree."""
+    if isinstance(value, (bool, int, float, complex)):
+        return ()
+    return getattr(value, "shape", None)
+
+
+def _would_broadcast(new: tuple[int, ...], old: tuple[int, ...]) -> bool:
+    ends = zip(reversed(new), reversed(old), strict=False)
+    return len(new) <= len(old) and all(n in (1, o) for n, o in ends)
 
 
 @overload
