@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from .. import band, facts
 from ..band import BESIDES_NNX, Measured
+from .markdown import folded, items, paragraph, runs, table
 
 __all__ = ["render"]
 
@@ -16,8 +17,8 @@ _TEXT = """
 From `nox -s band` (`src/nnx_compat/band/record.jsonl`): {probes} probes of NNX on each
 release beside each jax, natively as the release writes them, through `from nnx_compat
 import nnx` and after `install()` as the newest release does.
-{counts}
 
+{counts}
 `+` every probe passes natively; `o` not natively, but through the drop-in line; `x` NNX
 imports and something breaks, see below; `-` it does not import; a blank was not tried,
 being beyond two that do not import. A resolver refuses a jax that is older than the one
@@ -27,14 +28,17 @@ that a release declares: the ranges in the table of releases leave it out.
 _BREAKS = """
 ### What breaks natively, and where
 
-**drop-in**, **install()**: on how many of these pairs the same probe passes that way.
-The last two probes are about companions and not about NNX; they leave no sign above.
+By its error: where, in which probes, and on how many of the pairs that were measured
+through the drop-in line and after `install()` they pass. The probes orbax and linen are
+about companions and not about NNX; they leave no sign above.
+
 """
 
 _US = """
 ### What breaks through the drop-in line, and where
 
 Of pairs on which NNX imports; what breaks natively as well is above.
+
 """
 
 _BOUNDS = """
@@ -46,24 +50,15 @@ when its jax was the newest. Besides what their metadata says:
 """
 
 
-def render(table: Callable[[tuple[str, ...], list[list[str]]], str]) -> str:
-    """The section of ``compat_matrix.md``.
-
-    Args:
-        table: what makes a table of Markdown from heads and rows.
-    """
+def render() -> str:
+    """The section of ``compat_matrix.md``."""
     every = _served()
-    names = ("probe", "error", "pairs", "flax: jax", "drop-in", "install()")
-    parts = [
-        _TEXT.format(probes=len(band.PROBES) - len(BESIDES_NNX), counts=_sentence()),
-        f"```text\n{grid()}```\n",
-        _BREAKS,
-        table(names, breaks(every, "native")),
-    ]
+    probes = len(band.PROBES) - len(BESIDES_NNX)
+    parts = [_TEXT.format(probes=probes, counts=paragraph(_sentence()))]
+    parts += [f"\n```text\n{grid()}```\n", _BREAKS, items(breaks(every, "native"))]
     ours = [pair for pair in every if _imports(pair, "drop-in")]
-    alone = breaks(ours, "drop-in", but="native")
-    if alone:
-        parts += [_US, table(names[:4], [row[:4] for row in alone])]
+    if alone := breaks(ours, "drop-in", but="native"):
+        parts += [_US, items(alone)]
     bounds = [
         [f"jax{row.jax}", f"`{row.requires}`", row.because]
         for row in facts.companions()
@@ -72,8 +67,7 @@ def render(table: Callable[[tuple[str, ...], list[list[str]]], str]) -> str:
         [f"jax{row.jax}", f"CPython >= {row.python}", "no wheels for an older one"]
         for row in facts.interpreters()
     ]
-    parts += [_BOUNDS, table(("with", "needs", "because"), bounds)]
-    return "\n".join(parts)
+    return "".join([*parts, _BOUNDS, table(("with", "needs", "because"), bounds)])
 
 
 def _served() -> list[Measured]:
@@ -144,14 +138,18 @@ def grid() -> str:
     patches = [
         version[len(s) + 1 :] for version, s in zip(columns, series, strict=True)
     ]
-    width = max(map(len, patches), default=1) + 1
+    width = 3
     flax = max(len(release.version) for release in facts.releases())
     head = ""
     for at, name in enumerate(series):
         if name != (series[at - 1] if at else ""):
             head = head.ljust(at * width + 1) + f"{name}."
+    # a fourth number stands below the third
+    below = [patch.partition(".")[::2] for patch in patches]
     lines = [" " * flax + head]
-    lines += [" " * flax + "".join(patch.rjust(width) for patch in patches)]
+    lines += [" " * flax + "".join(patch.rjust(width) for patch, _ in below)]
+    fourth = ((f".{last}" if last else "").rjust(width) for _, last in below)
+    lines += [" " * flax + "".join(fourth)]
     for release in facts.releases():
         signs = [
             sign(pair) if (pair := band.measured(release.version, jax)) else ""
@@ -163,65 +161,68 @@ def grid() -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def breaks(every: Iterable[Measured], way: str, but: str = "") -> list[list[str]]:
-    """A row for each error of a probe: where it is, and where it is not with us.
+def breaks(every: Iterable[Measured], way: str, but: str = "") -> list[str]:
+    """A sentence for each error: where it is, in which probes, and where not with us.
 
     Args:
         every: the pairs to look at.
         way: in which it fails.
         but: a way in which it does not fail, or ``""``.
     """
-    found: dict[tuple[str, str], list[Measured]] = {}
+    found: dict[str, dict[str, list[Measured]]] = {}
     for pair in every:
         beyond = pair.failing(but) or {} if but else {}
         for probe, text in (pair.failing(way) or {}).items():
             if probe not in beyond:
-                found.setdefault((probe, text), []).append(pair)
-    order = {probe: at for at, probe in enumerate(band.PROBES)}
-    return [
-        [
-            probe,
-            f"`{text}`",
-            str(len(pairs)),
-            _where(pairs),
-            *(_passing(pairs, probe, other) for other in band.WAYS[1:]),
-        ]
-        for (probe, text), pairs in sorted(found.items(), key=lambda i: order[i[0][0]])
-    ]
+                found.setdefault(text, {}).setdefault(probe, []).append(pair)
+    told = []
+    for text, by_probe in found.items():
+        there = {(p.flax, p.jax) for pairs in by_probe.values() for p in pairs}
+        where = folded((_where(pairs), probe) for probe, pairs in by_probe.items())
+        asked = "; ".join(
+            f"{', '.join(sorted(probes, key=list(band.PROBES).index))}: flax {at}"
+            for at, probes in where.items()
+        )
+        also = (_passing(by_probe, other) for other in band.WAYS[1:] if not but)
+        told.append(f"`{text}` ({_pairs(len(there))}). {asked}.{''.join(also)}")
+    return told
 
 
-def _passing(pairs: list[Measured], probe: str, way: str) -> str:
-    asked = [found for pair in pairs if (found := pair.failing(way)) is not None]
+def _pairs(number: int) -> str:
+    return f"{number} pair{'s' * (number != 1)}"
+
+
+def _passing(by_probe: dict[str, list[Measured]], way: str) -> str:
+    """On how many of the pairs all that fails natively passes in another way."""
+    failing = folded(
+        ((pair.flax, pair.jax), probe) for probe, ps in by_probe.items() for pair in ps
+    )
+    every = {(pair.flax, pair.jax): pair for ps in by_probe.values() for pair in ps}
+    asked = {
+        key: there
+        for key, pair in every.items()
+        if (there := pair.failing(way)) is not None
+    }
     if not asked:
-        return "not measured"
-    passing = sum(probe not in found and "import" not in found for found in asked)
-    return f"{passing} of {len(asked)}"
+        return ""
+    passing = sum(
+        "import" not in there and not set(failing[key]) & there.keys()
+        for key, there in asked.items()
+    )
+    called = "the drop-in line" if way == "drop-in" else "`install()`"
+    verb = "passes" if len(asked) == 1 else "pass"
+    return f" Through {called} {passing} of {_pairs(len(asked))} {verb}."
 
 
 def _where(pairs: list[Measured]) -> str:
-    """``0.10.0-0.10.6: 0.8.3-0.10.2``, releases that break alike together."""
+    """``0.10.0-0.10.6 with jax 0.8.3-0.10.2``, releases that break alike together."""
     columns = jax_versions()
-    by_flax: dict[str, str] = {}
-    for flax in dict.fromkeys(pair.flax for pair in pairs):
-        there = [pair.jax for pair in pairs if pair.flax == flax]
-        by_flax[flax] = ", ".join(_runs(there, columns))
-    alike: dict[str, list[str]] = {}
-    for flax, text in by_flax.items():
-        alike.setdefault(text, []).append(flax)
-    releases = [release.version for release in facts.releases()]
-    return "; ".join(
-        f"{', '.join(_runs(flax, releases))}: {text}" for text, flax in alike.items()
+    jax = folded((pair.flax, pair.jax) for pair in pairs)
+    alike = folded(
+        (", ".join(runs(found, columns)), flax) for flax, found in jax.items()
     )
-
-
-def _runs(some: list[str], every: list[str]) -> list[str]:
-    """The runs of some of a list, each as ``first-last``."""
-    runs: list[list[str]] = []
-    at = -2
-    for version in some:
-        index = every.index(version)
-        if index != at + 1:
-            runs.append([])
-        runs[-1].append(version)
-        at = index
-    return [run[0] if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    releases = [release.version for release in facts.releases()]
+    return ", and ".join(
+        f"{', '.join(runs(flax, releases))} with jax {text}"
+        for text, flax in alike.items()
+    )

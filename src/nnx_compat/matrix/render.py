@@ -10,7 +10,6 @@ the one that is here is said as well, and ``nox -s records`` lists them.
 from __future__ import annotations
 
 import re
-import string
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,287 +24,145 @@ from . import (
     examples,
     grid,
     pair,
+    releases,
     results,
     source,
 )
 from .corpus.page import summary as corpus_summary
+from .markdown import folded, items, paragraph, runs, table
+from .releases import rows
+
+__all__ = ["beside", "main", "render", "rows"]
 
 _HEAD = """\
-# What was measured
+# Compatibility, measured
 
-Rendered by `nox -s render` from the facts and from the records of the matrix runs
-(`src/nnx_compat/matrix/results/`, one JSON a pair). Nothing here is typed by hand.
+What holds on each release of Flax that ships NNX, from the facts and from the records
+of test runs; `nox -s render` writes this file, and nothing in it is typed by hand.
 
-**tests**: how many passed of those collected, of the whole suite on the release's dated
-pair (the newest jax 21 days after it), then of the contract of the stable operations
-on the ends of **contract**, the oldest and the newest jax with which it holds; failures
-and skips are counted where there are any, and the reasons are below.
-*This source* is the one that this file was rendered beside: {source}. Other records
-measured an older one, and `nox -s records` says what renewing them takes. **jax**: the
-oldest and the newest jax that a resolver installs beside the release and on which all
-of NNX works natively: the next section has every pair.
-**weights**: releases with the same letter give the same initial weights (to 5 digits)
-for the same seed by default, on their dated pair; the second letter is under
-`nnx_compat.reproducible_init()`. **names**: how many of the public names of the newest
-release `from nnx_compat import nnx` has there. **changes**: behaviours that begin (+)
-or end (-) there.
+To look up one name: `nnx-compat explain nnx.List`, or the searchable table of the site
+(`nox -s site`). What a change of release means for you: `nnx-compat upgrade OLD NEW
+PATH`.
+
+- Which Python and jax does a release need? [Releases](#releases)
+- Does this jax work with this Flax? [Every pair](#which-jax-for-which-flax)
+- What breaks on another jax? [What breaks](#what-breaks-natively-and-where)
+- When did a meaning change? [Release by release](#when-meanings-changed)
+- What exactly changed, and what to write? [Changes of meaning](#changes-of-meaning)
+- How is an operation spelled natively? [Spellings]({spellings})
+- What does the drop-in replace or refuse? [Names]({names})
+- Does this library pass its own tests? [Tests](#the-tests-of-this-library)
+- Does Flax pass its own, on older releases? [Flax's tests]({conformance})
+- Do whole scripts run? [Examples](#the-toy-examples-of-flax-on-every-release)
+- Can a checkpoint be read elsewhere? [Checkpoints]({checkpoints})
+- Do published packages run? [Packages](#published-packages)
+
+It was rendered beside the source
+{source};
+what is *of an older source* measured another one, and `nox -s records` lists what
+renewing takes.
+"""
+_LINKS = {
+    "spellings": "#the-stable-operations-and-how-each-is-spelled-natively",
+    "names": "#names-of-the-drop-in-namespace-that-are-not-simply-flaxs",
+    "conformance": "#flaxs-own-tests-on-other-releases-of-flax",
+    "checkpoints": "#checkpoints-written-on-one-release-and-read-on-another",
+}
+
+_RELEASES = """
+## Releases
+
+**jax, natively**: the oldest and the newest that a resolver installs beside the release
+and on which all of NNX works; [below](#which-jax-for-which-flax) is every pair. **jax,
+stable operations**: with which the contract of `nnx_compat` holds. **names**: how many
+of the {names} public names of the newest release `from nnx_compat import nnx` has
+there.
+
 """
 
+_CHANGED = """
+## When meanings changed
+
+Each name is explained under [Changes of meaning](#changes-of-meaning), and by
+`nnx-compat explain NAME`.
+
+"""
+
+_BEHAVIOURS = """
+## Changes of meaning
+
+Each is proved by a probe on every release. *Instead* is what gives one meaning on all.
+"""
 
 _NAMES = """
 ## Names of the drop-in namespace that are not simply Flax's
 
 `from nnx_compat import nnx` passes on what Flax has and builds what came later. Beyond
-that: **replaced**: Flax has it there with an older meaning, and ours is used.
-**refused**: it cannot be built there. **deprecated**: gone from the newest Flax, and
-kept with a warning. **patched**: an error there, which `nnx_compat.install()` makes
-work.
+that:
+"""
+_TREATMENTS = {
+    "replaced": "Flax has it there with an older meaning, and ours is used.",
+    "refused": "It cannot be built there; asking for it says why.",
+    "deprecated": "It is gone from the newest Flax, and kept with a warning.",
+    "patched": "An error there, which `nnx_compat.install()` makes work.",
+}
+
+_TESTS = """
+## The tests of this library
+
+How many passed of those collected: the **whole suite** beside the newest jax 21 days
+after the release, and the **contract** of the stable operations beside the oldest and
+the newest jax. Failures and skips are counted where there are any. **weights**:
+releases with the same letter give the same initial weights (to 5 digits) for the same
+seed by default; the second letter is under `nnx_compat.reproducible_init()`.
+
 """
 
+_SKIPPED = """
+### Why tests are skipped
 
-def _names_table() -> str:
-    body = [
-        [
-            f"`{row.name}`",
-            row.treatment,
-            facts.worded(row.intervals),
-            row.why,
-            row.instead,
-        ]
-        for name in sorted(facts.treatments(), key=str.lower)
-        for row in facts.treatments()[name]
-    ]
-    return _table(("name", "treatment", "releases", "why", "instead"), body)
+Of the whole suite.
 
+"""
 
 _CONFORMANCE = """
 ## Flax's own tests, on other releases of Flax
 
 From `nox -s conformance` (`src/nnx_compat/matrix/conformance/`), which runs the test
-files of a Flax release on another one, in its dated environment. **counted**: tests
-that pass on their own release and use nothing that the other one cannot have; **left
-out**: those that do (`facts.features()`, and names inside Flax's modules that are not
-public). **natively**, **drop-in** (`from nnx_compat import nnx`) and **install()**
-(that, and `nnx_compat.install()`): how many of the counted tests pass. **core** is all
-but the layers' files.
+files of a Flax release on another one. **counted**: tests that pass on their own
+release and use nothing that the other one cannot have. **natively**, **drop-in** (`from
+nnx_compat import nnx`) and **install()** (that, and `nnx_compat.install()`): how many
+of them pass. **core** is all but the layers' files.
+
 """
+_LEFT_OUT = """
+Left out, as using what the other release cannot have (`facts.features()`) or names
+inside Flax's modules that are not public:
 
-
-def _conformance_table(beside: Mapping[str, str]) -> str:
-    columns = ("tests of", "on flax", "files", "counted", "natively", "drop-in",
-               "install()", "left out", "measured")  # fmt: skip
-    body = []
-    for record in conformance():
-        left_out = ", ".join(f"{n} {why}" for why, n in sorted(record["apart"].items()))
-        for group, files in _file_groups(record["files"]).items():
-            counted = sum(row["judged"] for row in files)
-            body.append(
-                [record["tests_of"], record["flax"], group, str(counted)]
-                + [
-                    f"{(n := sum(row[way] for row in files))} ({n / counted:.0%})"
-                    for way in ("native", "drop-in", "install")
-                ]
-                + [left_out if group == "all" else ""]
-                + [_of(record, beside).removeprefix(", ")]
-            )
-    return _table(columns, body)
-
+"""
 
 _EXAMPLES = """
 ## The toy examples of Flax, on every release
 
 From `nox -s conformance -- --examples`: whole scripts, their plots stubbed and one data
 set replaced by noise. Those are counted that run on their own release.
+
 """
-
-
-def _examples_table(beside: Mapping[str, str]) -> str:
-    columns = ("examples of", "on flax", "counted", "natively", "install()", "failing",
-               "measured")  # fmt: skip
-    body = [
-        [
-            record["tests_of"], flax, str(len(record["judged"])), str(row["native"]),
-            str(row["install"]),
-            "; ".join(f"{file}: {why}" for file, why in row.get("failing", {}).items()),
-            _of(record, beside).removeprefix(", "),
-        ]
-        for record in examples()
-        for flax in (release.version for release in facts.releases())
-        if (row := record["releases"].get(flax))
-    ]  # fmt: skip
-    return _table(columns, body)
-
+_FAILING = "\nWhat fails under `install()`:\n\n"
 
 _CHECKPOINTS = """
 ## Checkpoints, written on one release and read on another
 
 From `nox -s checkpoints` (`src/nnx_compat/matrix/checkpoints/`): model, optimizer,
-average and PRNG streams, written on each of these releases and read on the one of the
-row, judged array by array against what the writer noted. **native**: a composite that
-the orbax of the writer's day saved. **canonical**: `nnx_compat.checkpoint.save`.
-**right**: every array that both sides have is bit-equal, every stream is by rule, and
-nothing was lost or kept without a row in the report. **step**: the largest difference
-after one more step of Adam, in units in the last place. **forms**: what the writers
-saved in the other forms that people use (orbax, msgpack, npz, safetensors, pickle) and
-is read as a table: writers of which every array was bit-equal, and how many files.
-"""
-
-
-def _checkpoints_table(beside: Mapping[str, str]) -> str:
-    body = []
-    for record in checkpoints():
-        rows = record["rows"].values()
-        right = [
-            sum(not row[form]["problems"] for row in rows)
-            for form in ("native", "canonical")
-        ]
-        step = max(row["canonical"].get("step_ulp", 0) for row in rows)
-        forms = [row["forms"] for row in rows if "forms" in row]
-        whole = sum(not row["problems"] for row in forms)
-        files = sum(row.get("forms", 0) for row in forms)
-        body.append(
-            [
-                *(record["reader"], str(len(rows)), *map(str, right), str(step)),
-                f"{whole} ({files} files)" if forms else "not measured",
-                _of(record, beside).removeprefix(", "),
-            ]
-        )
-    columns = ("read on", "writers", "native right", "canonical right", "step", "forms")
-    return _table((*columns, "measured"), body)
-
-
-def _file_groups(files: dict[str, dict[str, int]]) -> dict[str, list[dict[str, int]]]:
-    core = [row for row in files.values() if not row["layers"]]
-    return {"all": list(files.values()), "core": core}
-
-
-def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """One row a release, oldest first; machine-readable.
-
-    Args:
-        beside: the source that records are of, or older; the one that is here.
-    """
-    beside = source.digests(*source.FOLDERS) if beside is None else beside
-    recorded = results()
-    groups = _groups(recorded)
-    found = []
-    previous: set[str] = set()
-    for release in facts.releases():
-        holds = {b.id for b in facts.behaviours(release.version)}
-        begins = sorted(holds - previous) if previous else []
-        ends = sorted(previous - holds)
-        previous = holds
-        whole = recorded.get(dated(release.version).id)
-        ends_of_range = [
-            recorded.get(pair(release.version, jax).id)
-            for jax in release.jax_ends
-            if jax != release.jax_dated
-        ]
-        records = [whole, *ends_of_range]
-        found.append(
-            {
-                "flax": release.version,
-                "date": release.date,
-                "python": f">={release.python}",
-                "jax": f"{release.jax_oldest or '?'} - {release.jax_newest or '?'}",
-                "contract": " - ".join(release.jax_ends),
-                "jax_dated": release.jax_dated,
-                "revision": release.revision,
-                "tests": _counts(records, beside),
-                "counts": _counts(records, {}),
-                "older": any(r and not source.is_of(r, beside) for r in records),
-                "weights": "".join(groups.get(release.version, "?")),
-                "names": str(len(facts.resolved(release.version))),
-                "begins": begins,
-                "ends": ends,
-            }
-        )
-    return found
-
-
-def _counts(records: list[dict[str, Any] | None], beside: Mapping[str, str]) -> str:
-    """``2,252 of 2,252; 235 of 235, this source``, said once where all are of one."""
-    texts, of = [], []
-    for record in records:
-        texts.append(_count(record))
-        of.append(_of(record, beside) if record and any(beside.values()) else "")
-    if len(set(of)) == 1:
-        return "; ".join(texts) + of[0]
-    return "; ".join(map("".join, zip(texts, of, strict=True)))
-
-
-def _of(record: Mapping[str, Any], beside: Mapping[str, str]) -> str:
-    return ", this source" if source.is_of(record, beside) else ", of an older source"
-
-
-def _count(record: dict[str, Any] | None) -> str:
-    if record is None:
-        return "untested"
-    text = f"{record['passed']:,}"
-    if "collected" in record:
-        text += f" of {record['collected']:,}"
-    for key in ("failed", "skipped"):
-        if record[key]:
-            text += f" ({record[key]} {key})"
-    return text
-
-
-_SKIPPED = """
-### Why tests are skipped
-
-Of the whole suite on a release's dated pair.
+average and PRNG streams, judged array by array against what the writer noted.
+**native**: a composite that the orbax of the writer's day saved. **canonical**:
+`nnx_compat.checkpoint.save`. Right is where every array that both sides have is
+bit-equal, every stream is by rule, and nothing was lost or kept without a row in the
+report. **step**: the largest difference after one more step of Adam, in units in the
+last place. **forms**: the files of other forms (orbax, msgpack, npz, safetensors,
+pickle) of which every array was read bit-equal, of so many writers.
 
 """
-
-
-def _skipped_table() -> str:
-    """The reasons of skips, and on which releases how many tests each keeps back."""
-    reasons: dict[str, dict[str, int]] = {}
-    for release in facts.releases():
-        record = results().get(dated(release.version).id, {})
-        for why, number in record.get("reasons", {}).items():
-            reasons.setdefault(why, {})[release.version] = number
-    body = [
-        [why, ", ".join(f"{flax}: {number}" for flax, number in found.items())]
-        for why, found in sorted(reasons.items())
-    ]
-    return _SKIPPED + _table(("reason", "tests on each release"), body) if body else ""
-
-
-def _groups(recorded: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
-    """For each release the letters of its weights, default and reproducible.
-
-    Two releases are in one group when the layers that both have agree.
-    """
-    letters: dict[str, list[str]] = {}
-    for kind in ("default", "reproducible"):
-        known: list[dict[str, list[float]]] = []
-        for release in facts.releases():
-            record = recorded.get(dated(release.version).id)
-            if record is None:
-                continue
-            layers = record["weights"][kind]
-            weights = {name: row["rounded"] for name, row in layers.items()}
-            letter = string.ascii_uppercase[_group_of(weights, known)]
-            letters.setdefault(release.version, []).append(letter)
-    return letters
-
-
-def _group_of(
-    weights: dict[str, list[float]], known: list[dict[str, list[float]]]
-) -> int:
-    """The index of the group that agrees with these weights, a new one if none does."""
-    for index, group in enumerate(known):
-        if all(_close(group[n], weights[n]) for n in group.keys() & weights):
-            group.update({n: w for n, w in weights.items() if n not in group})
-            return index
-    known.append(dict(weights))
-    return len(known) - 1
-
-
-def _close(one: list[float], two: list[float]) -> bool:
-    # both were rounded to 5 digits, so a last bit may show as one unit of the fifth
-    return all(abs(a - b) < 1.5e-5 for a, b in zip(one, two, strict=True))
 
 
 def render(beside: Mapping[str, str] | None = None) -> str:
@@ -316,21 +173,17 @@ def render(beside: Mapping[str, str] | None = None) -> str:
     """
     beside = source.digests(*source.FOLDERS) if beside is None else beside
     stated = ", ".join(f"{folder} `{found}`" for folder, found in beside.items())
-    parts = [_HEAD.format(source=stated), "## Releases\n", _releases_table(beside)]
-    parts += [_skipped_table(), grid.render(_table)]
-    parts += ["\n## Changes of meaning\n", _behaviours_table()]
-    parts += ["\n## The stable operations, and how each is spelled natively\n"]
-    parts += [_spellings_table()]
-    parts += [_NAMES, _names_table()]
+    known = rows(beside)
+    parts = [_HEAD.format(source=stated, **_LINKS)]
+    parts += [_releases(known), grid.render(), _changed(known)]
+    parts += [_behaviours(), _spellings(), _names(), _tests(known, beside), _skipped()]
     if conformance():
-        parts += [_CONFORMANCE, _conformance_table(beside)]
+        parts += [_conformance(beside)]
     if examples():
-        parts += [_EXAMPLES, _examples_table(beside)]
+        parts += [_examples(beside)]
     if checkpoints():
-        parts += [_CHECKPOINTS, _checkpoints_table(beside)]
-    if of_packages := corpus_summary():
-        parts += [of_packages]
-    return "\n".join(parts)
+        parts += [_checkpoints(beside)]
+    return "".join([*parts, corpus_summary()])
 
 
 def beside(text: str) -> dict[str, str]:
@@ -340,52 +193,209 @@ def beside(text: str) -> dict[str, str]:
     return dict(re.findall(rf"({'|'.join(source.FOLDERS)}) `([0-9a-f]*)`", head))
 
 
-def _releases_table(beside: Mapping[str, str]) -> str:
-    columns = ("flax", "date", "python", "jax", "contract", "revision", "tests",
-               "weights", "names")  # fmt: skip
-    body = [
-        [
-            *(row[column] for column in columns),
-            ", ".join(
-                [f"+{b}" for b in row["begins"]] + [f"-{e}" for e in row["ends"]]
-            ),
-        ]
-        for row in rows(beside)
+def _releases(known: list[dict[str, Any]]) -> str:
+    columns = ("flax", "date", "python", "jax", "contract", "names")
+    heads = (*columns[:3], "jax, natively", "jax, stable operations", "names")
+    names = len(facts.resolved(facts.releases()[-1].version))
+    return _RELEASES.format(names=names) + table(
+        heads, ([row[column] for column in columns] for row in known)
+    )
+
+
+def _changed(known: list[dict[str, Any]]) -> str:
+    return _CHANGED + items(
+        f"**{row['flax']}**: "
+        + "; ".join(
+            f"{verb} {', '.join(f'`{id}`' for id in row[verb])}"
+            for verb in ("begins", "ends")
+            if row[verb]
+        )
+        for row in known
+        if row["begins"] or row["ends"]
+    )
+
+
+def _behaviours() -> str:
+    text = _BEHAVIOURS
+    by_area = folded((b.area, b) for b in facts.behaviours())
+    for area, there in by_area.items():
+        text += f"\n### {area[0].upper()}{area[1:]}\n\n"
+        text += items(
+            f"`{b.id}` ({facts.worded(b.intervals)}{f', jax{b.jax}' * bool(b.jax)}): "
+            f"{b.text} *Instead*: {b.remedy}."
+            for b in there
+        )
+    return text
+
+
+def _spellings() -> str:
+    heads = ("operation", "releases", "natively")
+    return "\n## The stable operations, and how each is spelled natively\n\n" + table(
+        heads,
+        (
+            [
+                f"`nc.{s.operation}`",
+                facts.worded(s.intervals),
+                f"`{s.native}`" if s.native else "not there",
+            ]
+            for s in facts.spellings()
+        ),
+    )
+
+
+def _names() -> str:
+    every = [
+        row
+        for name in sorted(facts.treatments(), key=str.lower)
+        for row in facts.treatments()[name]
     ]
-    return _table((*columns, "changes"), body)
+    text = _NAMES
+    for treatment, meaning in _TREATMENTS.items():
+        alike = folded(
+            ((facts.worded(row.intervals), row.why, row.instead), row.name)
+            for row in every
+            if row.treatment == treatment
+        )
+        text += f"\n### {treatment.capitalize()}\n\n{meaning}\n\n" + items(
+            f"{', '.join(f'`{name}`' for name in dict.fromkeys(names))} ({where})"
+            + (f": {why}." if why else "")
+            + (f" *Instead*: {instead}." if instead else "")
+            for (where, why, instead), names in alike.items()
+        )
+    return text
 
 
-def _behaviours_table() -> str:
-    body = [
-        [
-            f"`{b.id}`",
-            b.area,
-            b.text,
-            facts.worded(b.intervals) + (f", jax{b.jax}" if b.jax else ""),
-            b.remedy,
-        ]
-        for b in facts.behaviours()
+def _tests(known: list[dict[str, Any]], beside: Mapping[str, str]) -> str:
+    recorded = results()
+    body = []
+    for row in known:
+        whole = recorded.get(dated(row["flax"]).id)
+        ends = {
+            jax: recorded.get(pair(row["flax"], jax).id)
+            for jax in facts.release(row["flax"]).jax_ends
+            if jax != row["jax_dated"]
+        }
+        told = "; ".join(f"{jax}: {releases.count(r)}" for jax, r in ends.items())
+        body.append(
+            [
+                *(
+                    row["flax"],
+                    row["revision"],
+                    row["jax_dated"],
+                    releases.count(whole),
+                ),
+                *(told, row["weights"], _measured([whole, *ends.values()], beside)),
+            ]
+        )
+    heads = ("flax", "revision", "jax", "whole suite", "contract", "weights", "source")
+    return _TESTS + table(heads, body)
+
+
+def _measured(records: list[dict[str, Any] | None], beside: Mapping[str, str]) -> str:
+    """Of which source the records are, once where all are of one."""
+    told = [
+        releases.of(record, beside).removeprefix(", ") for record in records if record
     ]
-    return _table(("behaviour", "area", "what holds", "releases", "what to do"), body)
+    return "; ".join(dict.fromkeys(told))
 
 
-def _spellings_table() -> str:
+def _skipped() -> str:
+    """The reasons of skips, and on which releases how many tests each keeps back."""
+    reasons: dict[str, dict[str, int]] = {}
+    for release in facts.releases():
+        record = results().get(dated(release.version).id, {})
+        for why, number in record.get("reasons", {}).items():
+            reasons.setdefault(why, {})[release.version] = number
     body = [
-        [
-            f"`nc.{s.operation}`",
-            facts.worded(s.intervals),
-            f"`{s.native}`" if s.native else "not there",
-        ]
-        for s in facts.spellings()
+        [why, ", ".join(f"{flax}: {number}" for flax, number in found.items())]
+        for why, found in sorted(reasons.items())
     ]
-    return _table(("operation", "releases", "natively"), body)
+    return _SKIPPED + table(("reason", "tests on each release"), body) if body else ""
 
 
-def _table(columns: tuple[str, ...], body: list[list[str]]) -> str:
-    lines = [list(columns), ["---"] * len(columns), *body]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n"
-        for line in lines
+def _conformance(beside: Mapping[str, str]) -> str:
+    heads = ("tests of", "on flax", "files", "counted", "natively", "drop-in",
+             "install()", "measured")  # fmt: skip
+    body, left_out = [], []
+    for record in conformance():
+        why = ", ".join(f"{n} {why}" for why, n in sorted(record["apart"].items()))
+        left_out.append((why, f"{record['tests_of']} on {record['flax']}"))
+        for group, files in _file_groups(record["files"]).items():
+            counted = sum(row["judged"] for row in files)
+            body.append(
+                [record["tests_of"], record["flax"], group, f"{counted:,}"]
+                + [
+                    f"{(n := sum(row[way] for row in files)):,} ({n / counted:.0%})"
+                    for way in ("native", "drop-in", "install")
+                ]
+                + [_measured([record], beside)]
+            )
+    told = items(f"{', '.join(of)}: {why}." for why, of in folded(left_out).items())
+    return _CONFORMANCE + table(heads, body) + _LEFT_OUT + told
+
+
+def _file_groups(files: dict[str, dict[str, int]]) -> dict[str, list[dict[str, int]]]:
+    core = [row for row in files.values() if not row["layers"]]
+    return {"all": list(files.values()), "core": core}
+
+
+def _versions(some: list[str]) -> str:
+    return ", ".join(runs(some, [release.version for release in facts.releases()]))
+
+
+def _examples(beside: Mapping[str, str]) -> str:
+    columns = ("examples of", "on flax", "counted", "natively", "install()", "measured")
+    alike, failing = [], []
+    for record in examples():
+        for release in facts.releases():
+            flax = release.version
+            if row := record["releases"].get(flax):
+                ways = (len(record["judged"]), row["native"], row["install"])
+                counts = (record["tests_of"], *map(str, ways))
+                alike.append(((*counts, _measured([record], beside)), flax))
+                failing += [
+                    ((f, _first(w)), flax) for f, w in row.get("failing", {}).items()
+                ]
+    body = [
+        [of, _versions(flax), counted, native, install, measured]
+        for (of, counted, native, install, measured), flax in folded(alike).items()
+    ]
+    told = items(
+        f"`{file}` ({_versions(flax)}): {why}"
+        for (file, why), flax in folded(sorted(failing, key=lambda one: one[0])).items()
+    )
+    return _EXAMPLES + table(columns, body) + (_FAILING + told if told else "")
+
+
+def _first(error: str) -> str:
+    """The first sentence of an error, without the release that it was met on."""
+    first = re.split(r"\. | \(it is in ", error, maxsplit=1)[0]
+    return re.sub(r" in flax \d[\d.]*", " in this flax", first).rstrip(".")
+
+
+def _checkpoints(beside: Mapping[str, str]) -> str:
+    alike, right, pairs = [], {"native": 0, "canonical": 0}, 0
+    for record in checkpoints():
+        read = record["rows"].values()
+        pairs += len(read)
+        good = {form: sum(not row[form]["problems"] for row in read) for form in right}
+        right = {form: number + good[form] for form, number in right.items()}
+        step = max(row["canonical"].get("step_ulp", 0) for row in read)
+        forms = [row["forms"] for row in read if "forms" in row]
+        whole = sum(not row["problems"] for row in forms)
+        files = sum(row.get("forms", 0) for row in forms)
+        told = f"{whole} ({files} files)" if forms else "not measured"
+        counts = (len(read), *good.values(), step)
+        measured = _measured([record], beside)
+        alike.append(((*map(str, counts), told, measured), record["reader"]))
+    heads = ("read on", "writers", "native", "canonical", "step", "forms", "measured")
+    body = [[_versions(readers), *rest] for rest, readers in folded(alike).items()]
+    told = ", ".join(f"{right[form]} of {pairs} {form}" for form in right)
+    return (
+        _CHECKPOINTS
+        + table(heads, body)
+        + "\n"
+        + paragraph(f"Of the pairs of a writer and a reader, right: {told}.")
     )
 
 
