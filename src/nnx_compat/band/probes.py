@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .forms import NEEDS, PROBES, Forms
+from .values import of_ones, ones, same, the_jax, the_jnp
 
 __all__ = ["probes"]
 
@@ -70,40 +71,6 @@ def _through_us(way: str, of: Forms) -> Newest:
         ours.install()
         return Installed(importlib.import_module("flax.nnx"), {})
     return DropIn(importlib.import_module("nnx_compat.nnx"), {})
-
-
-# -- values -------------------------------------------------------------------------
-
-
-def _jnp() -> Any:
-    return importlib.import_module("jax.numpy")
-
-
-def _jax() -> Any:
-    return importlib.import_module("jax")
-
-
-def _ones(*shape: int) -> Any:
-    # an array of numpy's is copied, where jnp.ones is a program to compile
-    return _jnp().asarray(np.ones(shape, np.float32))
-
-
-def _initial(key: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
-    return _ones(*shape)
-
-
-def _same(found: Any, wanted: Any) -> None:
-    if isinstance(found, (list, tuple)):
-        if len(found) != len(wanted):
-            raise AssertionError(f"{len(found)} leaves instead of {len(wanted)}")
-        for one, two in zip(found, wanted, strict=True):
-            _same(one, two)
-        return
-    found, wanted = np.asarray(found), np.asarray(wanted)
-    if found.shape != wanted.shape:
-        raise AssertionError(f"shape {found.shape} instead of {wanted.shape}")
-    if not np.allclose(found, wanted, atol=1e-5):
-        raise AssertionError(f"{found.tolist()} instead of {wanted.tolist()}")
 
 
 # -- the programs -------------------------------------------------------------------
@@ -161,7 +128,7 @@ class Newest:
 
     def on_mesh(self, key: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """An initializer whose arrays a mesh in the context may shard at once."""
-        return _jnp().ones(shape, np.float32)
+        return the_jnp().ones(shape, np.float32)
 
     # what they are about
 
@@ -175,8 +142,8 @@ class Newest:
 
         class Model(nnx.Module):  # type: ignore[misc, name-defined, unused-ignore]
             def __init__(self) -> None:
-                self.calls = nnx.Variable(_jnp().asarray(0.0))
-                self.linear = nnx.Linear(2, 3, kernel_init=_initial, rngs=nnx.Rngs(0))
+                self.calls = nnx.Variable(the_jnp().asarray(0.0))
+                self.linear = nnx.Linear(2, 3, kernel_init=of_ones, rngs=nnx.Rngs(0))
 
             def __call__(self, x: Any) -> Any:
                 counted(self)
@@ -190,8 +157,8 @@ class Newest:
 
         class Scale(nnx.Module):  # type: ignore[misc, name-defined, unused-ignore]
             def __init__(self) -> None:
-                self.calls = nnx.Variable(_jnp().asarray(np.zeros(3)))
-                self.factor = nnx.Param(_jnp().asarray(np.array([1.0, 2.0, 3.0])))
+                self.calls = nnx.Variable(the_jnp().asarray(np.zeros(3)))
+                self.factor = nnx.Param(the_jnp().asarray(np.array([1.0, 2.0, 3.0])))
 
             def __call__(self, x: Any) -> Any:
                 counted(self)
@@ -202,11 +169,11 @@ class Newest:
 
     def leaves(self, module: Any) -> list[Any]:
         """The arrays of a module: bias and kernel of a Linear, in this order."""
-        leaves: list[Any] = _jax().tree_util.tree_leaves(self.split(module)[1])
+        leaves: list[Any] = the_jax().tree_util.tree_leaves(self.split(module)[1])
         return leaves
 
     def called(self, module: Any, times: int) -> None:
-        _same(self.read(module, "calls"), float(times))
+        same(self.read(module, "calls"), float(times))
 
     # the probes
 
@@ -215,42 +182,42 @@ class Newest:
 
     def call_(self) -> None:
         model = self.model()
-        _same(model(_ones(4, 2)), 2 * np.ones((4, 3)))
+        same(model(ones(4, 2)), 2 * np.ones((4, 3)))
         self.called(model, 1)
 
     def split_and_merge_(self) -> None:
         model = self.model()
         graphdef, state = self.split(model)
-        _same(self.leaves(model), [0.0, np.zeros(3), np.ones((2, 3))])
-        doubled = _jax().tree_util.tree_map(lambda leaf: leaf * 2, state)
-        _same(self.merge(graphdef, doubled)(_ones(4, 2)), 4 * np.ones((4, 3)))
+        same(self.leaves(model), [0.0, np.zeros(3), np.ones((2, 3))])
+        doubled = the_jax().tree_util.tree_map(lambda leaf: leaf * 2, state)
+        same(self.merge(graphdef, doubled)(ones(4, 2)), 4 * np.ones((4, 3)))
         self.update(model, doubled)
-        _same(model(_ones(4, 2)), 4 * np.ones((4, 3)))
+        same(model(ones(4, 2)), 4 * np.ones((4, 3)))
 
     def jit_(self) -> None:
         model = self.model()
         step = self.nnx.jit(lambda model, x: model(x))
         for times in (1, 2):
-            _same(step(model, _ones(4, 2)), 2 * np.ones((4, 3)))
+            same(step(model, ones(4, 2)), 2 * np.ones((4, 3)))
             self.called(model, times)
 
     def grad_(self) -> None:
         model = self.model()
-        grads = self.nnx.grad(lambda model: model(_ones(4, 2)).sum())(model)
-        leaves = _jax().tree_util.tree_leaves(grads)
-        _same(leaves, [4 * np.ones(3), 4 * np.ones((2, 3))])
+        grads = self.nnx.grad(lambda model: model(ones(4, 2)).sum())(model)
+        leaves = the_jax().tree_util.tree_leaves(grads)
+        same(leaves, [4 * np.ones(3), 4 * np.ones((2, 3))])
         self.called(model, 1)
 
     def vmap_(self) -> None:
         module = self.scales()
-        found = self.over_stacked(lambda module, x: module(x))(module, _ones(2))
-        _same(found, [[1, 1], [2, 2], [3, 3]])
-        _same(self.read(module, "calls"), np.ones(3))
+        found = self.over_stacked(lambda module, x: module(x))(module, ones(2))
+        same(found, [[1, 1], [2, 2], [3, 3]])
+        same(self.read(module, "calls"), np.ones(3))
         if not self.of.get("split is a method"):
             self.made_by_vmap()
 
     def made_by_vmap(self) -> None:
-        jax, nnx = _jax(), self.nnx
+        jax, nnx = the_jax(), self.nnx
 
         def initial(key: Any, shape: Any, dtype: Any = None) -> Any:
             return jax.random.uniform(key, shape)
@@ -260,29 +227,29 @@ class Newest:
 
         keys = jax.random.split(jax.random.key(0), 3)
         kernel = np.asarray(self.leaves(self.stacked(make, keys))[1])
-        _same(kernel.shape, (3, 2, 3))
+        same(kernel.shape, (3, 2, 3))
         if np.allclose(kernel[0], kernel[1]):
             raise AssertionError("the same weights for two keys")
 
     def scan_(self) -> None:
         module = self.scales()
-        _same(self.scanned(module, _ones(2)), [6, 6])
-        _same(self.read(module, "calls"), np.ones(3))
+        same(self.scanned(module, ones(2)), [6, 6])
+        same(self.read(module, "calls"), np.ones(3))
 
     def remat_(self) -> None:
         model = self.model()
         call = self.nnx.remat(lambda model, x: model(x))
-        grads = self.nnx.grad(lambda model: call(model, _ones(4, 2)).sum())(model)
-        leaves = _jax().tree_util.tree_leaves(grads)
-        _same(leaves, [4 * np.ones(3), 4 * np.ones((2, 3))])
+        grads = self.nnx.grad(lambda model: call(model, ones(4, 2)).sum())(model)
+        leaves = the_jax().tree_util.tree_leaves(grads)
+        same(leaves, [4 * np.ones(3), 4 * np.ones((2, 3))])
 
     def cond_(self) -> None:
         model = self.model()
         for given, wanted in ((True, 2.0), (False, -2.0)):
-            chosen = _jnp().asarray(given)
+            chosen = the_jnp().asarray(given)
             branches = (lambda model, x: model(x), lambda model, x: -model(x))
-            found = self.nnx.cond(chosen, *branches, model, _ones(4, 2))
-            _same(found, wanted * np.ones((4, 3)))
+            found = self.nnx.cond(chosen, *branches, model, ones(4, 2))
+            same(found, wanted * np.ones((4, 3)))
         self.called(model, 2)
 
     def while_loop_(self) -> None:
@@ -290,19 +257,19 @@ class Newest:
 
         def body(carry: Any) -> Any:
             model, times = carry
-            model(_ones(4, 2))
+            model(ones(4, 2))
             return model, times + 1
 
-        start = (model, _jnp().asarray(0))
+        start = (model, the_jnp().asarray(0))
         model, times = self.nnx.while_loop(lambda carry: carry[1] < 3, body, start)
-        _same(times, 3)
+        same(times, 3)
         self.called(model, 3)
 
     def eval_shape_(self) -> None:
         abstract = self.nnx.eval_shape(self.model)
         leaves = self.leaves(abstract)
-        _same([leaf.shape for leaf in leaves], [(), (3,), (2, 3)])
-        kind = _jax().ShapeDtypeStruct
+        same([leaf.shape for leaf in leaves], [(), (3,), (2, 3)])
+        kind = the_jax().ShapeDtypeStruct
         if not all(isinstance(leaf, kind) for leaf in leaves):
             raise AssertionError("leaves that are not abstract")
 
@@ -311,30 +278,30 @@ class Newest:
         model = self.model()
         optimizer = self.optimizer(model, optax.sgd(0.5, momentum=0.9))
         for bias in (-2.0, -5.8):
-            grads = self.nnx.grad(lambda model: model(_ones(4, 2)).sum())(model)
+            grads = self.nnx.grad(lambda model: model(ones(4, 2)).sum())(model)
             self.step(optimizer, model, grads)
             found = self.leaves(model)[1:]
-            _same(found, [bias + np.zeros(3), bias + np.ones((2, 3))])
+            same(found, [bias + np.zeros(3), bias + np.ones((2, 3))])
 
     def batchnorm_(self) -> None:
         nnx = self.nnx
         norm = nnx.BatchNorm(
             2, momentum=0.5, use_running_average=False, rngs=nnx.Rngs(0)
         )
-        x = _jnp().asarray(np.array([[0.0, 1.0], [2.0, 5.0]], np.float32))
-        _same(norm(x).round(2), [[-1, -1], [1, 1]])
-        _same(self.read(norm, "mean"), [0.5, 1.5])
-        _same(self.read(norm, "var"), [1.0, 2.5])
+        x = the_jnp().asarray(np.array([[0.0, 1.0], [2.0, 5.0]], np.float32))
+        same(norm(x).round(2), [[-1, -1], [1, 1]])
+        same(self.read(norm, "mean"), [0.5, 1.5])
+        same(self.read(norm, "var"), [1.0, 2.5])
 
     def dropout_(self) -> None:
-        x = _ones(64)
+        x = ones(64)
         found = np.asarray(self.dropped(x))
         if set(found.tolist()) != {0.0, 2.0}:
             raise AssertionError(f"{sorted(set(found.tolist()))} instead of 0 and 2")
-        _same(self.nnx.Dropout(0.5, deterministic=True)(x), np.ones(64))
+        same(self.nnx.Dropout(0.5, deterministic=True)(x), np.ones(64))
 
     def sharding_(self) -> None:
-        jax, nnx = _jax(), self.nnx
+        jax, nnx = the_jax(), self.nnx
         sharding = importlib.import_module("jax.sharding")
         mesh = sharding.Mesh(np.array(jax.devices()), ("x",))
         size = mesh.size
@@ -357,11 +324,11 @@ class Newest:
         at = sharding.NamedSharding(mesh, wanted)
         if not kernel.sharding.is_equivalent_to(at, 2):
             raise AssertionError(f"{kernel.sharding} instead of {at}")
-        _same(kernel, np.ones((size, 2)))
+        same(kernel, np.ones((size, 2)))
 
     def orbax_(self) -> None:
         checkpoints = importlib.import_module("orbax.checkpoint")
-        jax, model = _jax(), self.model()
+        jax, model = the_jax(), self.model()
         tree_map = jax.tree_util.tree_map
         written = tree_map(lambda leaf: leaf * 2, self.split(model)[1])
         with tempfile.TemporaryDirectory() as folder:
@@ -373,19 +340,19 @@ class Newest:
             zeros = tree_map(lambda leaf: leaf * 0, written)
             restored = checkpointer.restore(path, zeros)
         self.update(model, restored)
-        _same(self.leaves(model), [0.0, np.zeros(3), 2 * np.ones((2, 3))])
+        same(self.leaves(model), [0.0, np.zeros(3), 2 * np.ones((2, 3))])
 
     def linen_(self) -> None:
         linen = importlib.import_module("flax.linen")
-        dense = linen.Dense(3, kernel_init=_initial)
-        variables = dense.init(_jax().random.key(0), _ones(4, 2))
-        _same(variables["params"]["kernel"], np.ones((2, 3)))
-        _same(dense.apply(variables, _ones(4, 2)), 2 * np.ones((4, 3)))
+        dense = linen.Dense(3, kernel_init=of_ones)
+        variables = dense.init(the_jax().random.key(0), ones(4, 2))
+        same(variables["params"]["kernel"], np.ones((2, 3)))
+        same(dense.apply(variables, ones(4, 2)), 2 * np.ones((4, 3)))
 
 
 def _constrained(nnx: Any) -> Callable[[Any], Any]:
     def constrained(state: Any) -> Any:
-        constrain = _jax().lax.with_sharding_constraint
+        constrain = the_jax().lax.with_sharding_constraint
         return constrain(state, nnx.get_partition_spec(state))
 
     return constrained
@@ -448,7 +415,7 @@ class ByValue(Newest):
     def on_mesh(self, key: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
         if self.of["a mesh shards at once"]:
             return super().on_mesh(key, shape, dtype)
-        return _ones(*shape)
+        return ones(*shape)
 
 
 class StateAxes(ByValue):
@@ -487,7 +454,7 @@ class Methods(StateAxes):
             return module(x)
 
         axes = {"variable_axes": {self.nnx.Variable: 0}, "length": 3}
-        return self.nnx.scan(body, **axes, scan_output=False)(module, x, _ones(3))
+        return self.nnx.scan(body, **axes, scan_output=False)(module, x, ones(3))
 
     def dropped(self, x: Any) -> Any:
         rngs = self.nnx.Rngs(dropout=0)
