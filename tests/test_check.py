@@ -85,6 +85,25 @@ def test_there_are_twenty_of_each():
     assert len(SILENT) >= 20
 
 
+def test_what_a_method_that_went_away_is_now_is_said(tmp_path):
+    file = tmp_path / "old.py"
+    lines = {
+        "model.update({})": "nnx_compat.update(node, state)",
+        "model.get_state()": "nnx_compat.state(node, ...)",
+        "model.clone()": "nnx_compat.clone(node)",
+        "optimizer.model": "nnx.ModelAndOptimizer, or the model itself",
+    }
+    code = "from flax import nnx\nimport optax\nmodel = nnx.Linear(2, 3, rngs=nnx.Rngs(0))\n"
+    code += "optimizer = nnx.Optimizer(model, optax.sgd(0.1))\n"
+    file.write_text(code + "\n".join(lines) + "\n")
+    found = {
+        finding.line: finding.instead
+        for finding in check([str(file)], target=">=0.8").findings
+        if finding.code == "NC103"
+    }
+    assert found == dict(enumerate(lines.values(), code.count("\n") + 1))
+
+
 # -- the declared range -------------------------------------------------------------
 
 

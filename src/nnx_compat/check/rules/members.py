@@ -10,8 +10,19 @@ from ..rewrites import Rewrite
 from ..syntax import Located
 from . import Rule
 
-#: What behaves alike on every release, by member.
+#: What behaves alike on every release, by member, or by its whole path.
 INSTEAD = {
+    "clone": "nnx_compat.clone(node)",
+    "copy_from_state": "nnx_compat.set_value(variable, nnx_compat.get_value(leaf))",
+    "create_abstract": "nnx.eval_shape(lambda: Model(...))",
+    "extract": "nnx_compat.state(node, ...)",
+    "get_graphdef": "nnx_compat.graphdef(node)",
+    "get_state": "nnx_compat.state(node, ...)",
+    "modules": "nnx_compat.iter_modules(node)",
+    "nnx.GraphDef.merge": "nnx_compat.merge(graphdef, state)",
+    "nnx.Optimizer.model": "nnx.ModelAndOptimizer, or the model itself",
+    "nnx.Module.pop": "nnx_compat.pop(node, ...)",
+    "nnx.Module.update": "nnx_compat.update(node, state)",
     "get_value": "nnx_compat.get_value(variable)",
     "set_value": "nnx_compat.set_value(variable, value)",
     "get_metadata": "nnx_compat.get_metadata(variable)",
@@ -48,9 +59,15 @@ def find(event: events.Attribute) -> Problem | None:
         f"`{path.removeprefix('nnx.')}` is in flax {releases.spelled(there)}",
         excluded,
         error="AttributeError",
-        instead=INSTEAD.get(attribute, ""),
+        instead=_instead(path, event),
         rewrite=_rewrite(event),
     ).surely(event.sure)
+
+
+def _instead(path: str, event: events.Attribute) -> str:
+    name = event.node.attr
+    of_module = f"nnx.Module.{name}" if kinds.is_module(event.owner) else ""
+    return next((INSTEAD[key] for key in (path, of_module, name) if key in INSTEAD), "")
 
 
 def _rewrite(event: events.Attribute) -> Rewrite | None:
