@@ -50,7 +50,18 @@ def test_keys_of_the_project_are_followed(project, capsys):
     code, out, err = run(capsys)
     assert (code, err) == (0, "")
     assert "by the settings" in out
-    assert "target asks for flax>=0.12.4: holds, but for what is left aside" in out
+    asks = "[tool.nnx-compat] target asks for flax>=0.12.4: "
+    assert f"{asks}holds, but for what is left aside" in out
+
+
+def test_what_comments_leave_aside_is_counted_and_the_verdict_says_so(project, capsys):
+    project("", model="from flax import nnx\nview = nnx.view  # noqa: NC101\n")
+    assert run(capsys)[1].splitlines()[-3:] == [
+        "Left aside: 1 by comments.",
+        "Runs on flax from 0.8.4, but for what is left aside.",
+        "pyproject.toml asks for flax>=0.10: holds, but for what is left aside",
+    ]
+    assert json.loads(run(capsys, "--format", "json")[1])["aside"]["comments"] == 1
 
 
 def test_options_come_before_keys(project, capsys):
@@ -116,7 +127,7 @@ def test_a_baseline_hides_what_is_known_and_shows_one_more(project, capsys):
         capsys, "--baseline", "known.json"
     )[1]  # fmt: skip
     given = json.loads(run(capsys, "--baseline", "known.json", "--format", "json")[1])
-    assert given["aside"] == {"settings": 0, "baseline": 3, "gone": 1}
+    assert given["aside"] == {"settings": 0, "comments": 0, "baseline": 3, "gone": 1}
 
 
 def test_a_baseline_is_written_whole_or_not_at_all(project, monkeypatch):

@@ -51,6 +51,7 @@ class Report:
         undeclared: the files of the project in which no range of Flax was found.
         share: with ``strict``, how much of ``met`` has to be followed, 0 to 1.
         aside: how many findings the settings leave aside.
+        ignored: how many comments in the code leave aside.
         known: how many findings are in the baseline; None without one.
         gone: how many of the baseline are there no more.
         unused: comments that ignore what is not found there: place, what they name.
@@ -67,6 +68,7 @@ class Report:
     undeclared: list[str] = field(default_factory=list)
     share: float = 0.0
     aside: int = 0
+    ignored: int = 0
     known: int | None = None
     gone: int = 0
     unused: list[tuple[str, str]] = field(default_factory=list)
@@ -190,8 +192,11 @@ def check(
     report = Report(strict=strict, share=share)
     if settings is None:
         settings = found_settings(listed)
-    if target or settings.target:
-        report.declared = declared.target(target or settings.target)
+    if target:
+        report.declared = declared.target(target)
+    elif settings.target:
+        where = "[tool.nnx-compat] target"
+        report.declared = declared.target(settings.target, where)
     else:
         looked = declared.search(listed)
         report.declared, report.undeclared = looked.declared, looked.looked
@@ -255,7 +260,9 @@ def _report_on(found: list[Source], report: Report) -> None:
             report.lost.append((f"{quoted(source.path)}:cell {cell}", why))
         reading = readings.get(source.path)
         if reading is not None:
-            report.findings += source.reported(reading.findings)
+            kept = source.reported(reading.findings)
+            report.findings += kept
+            report.ignored += len(set(reading.findings)) - len(kept)
             report.unused += source.unused(reading.findings)
             report.note(reading)
 

@@ -49,12 +49,13 @@ class Search:
     unread: list[str] = field(default_factory=list)
 
 
-def target(text: str) -> Declared:
-    """The range given on the command line.
+def target(text: str, where: str = "--target") -> Declared:
+    """The range given on the command line, or in the settings.
 
     Args:
         text: a PEP 440 specifier; a version for that one; ``"newest"`` for the newest
             release of the facts; ``"installed"`` for the Flax of this environment.
+        where: it is asked for, for messages.
 
     Raises:
         SourceError: it is none of these, or no release is in it.
@@ -69,12 +70,12 @@ def target(text: str) -> Declared:
         found = of_specifier(SpecifierSet(_spelled(text.strip())))
     except InvalidSpecifier:
         raise SourceError(
-            f"--target {text!r} is not a version specifier\n"
-            "  instead: --target '>=0.10,<0.13', a version, newest or installed"
+            f"{where} {text!r} is not a version specifier\n"
+            "  instead: '>=0.10,<0.13', a version, newest or installed"
         ) from None
     if not found.mask:
-        raise SourceError(f"--target {text!r} has no release of Flax with NNX in it")
-    return Declared("--target", found.specifier, found.mask)
+        raise SourceError(f"{where} {text!r} has no release of Flax with NNX in it")
+    return Declared(where, found.specifier, found.mask)
 
 
 def _spelled(text: str) -> str:

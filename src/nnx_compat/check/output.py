@@ -34,7 +34,7 @@ def verdict(report: Report) -> list[str]:
         if open_ones:
             left = releases.spelled(open_ones)
             return [*lines, asks + f"holds, but for {left}, where it is only likely"]
-        aside_too = report.known or report.aside
+        aside_too = report.known or report.aside or report.ignored
         return [
             *lines,
             asks + "holds" + ", but for what is left aside" * bool(aside_too),
@@ -69,6 +69,7 @@ def aside(report: Report) -> list[str]:
     lines = []
     parts = [f"{report.known} in the baseline"] if report.known else []
     parts += [f"{report.aside} by the settings"] if report.aside else []
+    parts += [f"{report.ignored} by comments"] if report.ignored else []
     if parts:
         lines.append(f"Left aside: {', '.join(parts)}.")
     if report.gone:
@@ -121,7 +122,7 @@ def runs(report: Report) -> str:
     if report.unread:
         n = len(report.unread)
         followed += f", {n} file{'s' if n > 1 else ''} not read"
-    if report.known or report.aside:
+    if report.known or report.aside or report.ignored:
         followed += _BUT
     if mask == releases.ALL:
         text = f"Runs on every Flax release that has NNX{followed}."
@@ -215,6 +216,7 @@ def as_json(report: Report) -> str:
         "not_followed": [{"where": w, "why": why} for w, why in report.lost],
         "aside": {
             "settings": report.aside,
+            "comments": report.ignored,
             "baseline": report.known,
             "gone": report.gone,
         },
