@@ -168,6 +168,8 @@ def test_a_record_is_read_as_it_was_written():
         ("ModuleNotFoundError: No module named 'wandb'", "package", 1, "dependency"),
         ("SyntaxError: invalid syntax", "syntax", 1, "python"),
         ("AssertionError: 1 != 2", "package", 1, "other"),
+        ("TraceContextError: (https://flax.example/nnx)", "flax", 0, "other"),
+        ("TraceContextError: (https://flax.example/nnx)", "flax", 1, "flax"),
     ],
 )  # fmt: skip
 def test_whose_fault_a_failure_is(error, ends, elsewhere, expected):
@@ -219,6 +221,29 @@ def test_a_finding_is_borne_out_or_a_false_alarm_or_not_judged():
         ("a/__init__.py:2", False), ("a/b.py:7", True),
     }  # fmt: skip
     assert old.missed == {}
+
+
+def test_what_is_only_likely_is_not_judged_and_no_miss():
+    found = record([])
+    for finding in found["check"]["findings"]:
+        finding["certain"] = False
+    found["check"]["runs"] = f"{OLD} {NEW}"
+    old, new = judging.cells(found)
+    assert (old.said, old.open, new.said, new.open) == (None, True, True, False)
+    total = judging.rates([old, new])
+    assert (total.failing, total.missed, total.open) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("about", ["layers", "others"])
+def test_what_is_refused_when_a_module_has_been_made_is_of_its_attribute(about):
+    found = record([])
+    text = "ValueError: Found Arrays in static attribute 'layers' of Pytree type 'C'"
+    for error in found["cells"][OLD]["native"]["errors"]:
+        error.update(error=text, ends="flax", frames=["tests/test_a.py:3"])
+    for finding in found["check"]["findings"]:
+        finding.update(about=about, at="a/base.py:1")
+    old, _ = judging.cells(found)
+    assert bool(old.missed) == (about == "others")
 
 
 def test_what_a_way_repairs_and_breaks_is_counted():

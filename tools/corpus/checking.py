@@ -9,6 +9,7 @@ not have run.
 from __future__ import annotations
 
 import ast
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -88,11 +89,18 @@ def _row(finding: Finding, plain: Path) -> dict[str, Any]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return {
         "at": f"{file.relative_to(plain).as_posix()}:{finding.line}",
+        "about": _about(finding),
         "code": finding.code,
         "certain": finding.certain,
         "excluded": " ".join(_among(finding.excluded)),
         "runs_with_line": _runs_with_line(tree, finding.line, finding.column - 1),
     }
+
+
+def _about(finding: Finding) -> str:
+    """The attribute that a finding is about, where it names one of ``self``."""
+    named = re.match(r"`self\.(\w+)`", finding.text)
+    return named[1] if named else ""
 
 
 def _runs_with_line(tree: ast.Module, line: int, column: int) -> bool:

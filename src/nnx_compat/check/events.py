@@ -23,6 +23,7 @@ __all__ = [
     "Mapped",
     "Name",
     "OfTransformed",
+    "Operated",
     "Outside",
     "Refusal",
     "Step",
@@ -215,6 +216,18 @@ class Item(Event):
 
 
 @dataclass(frozen=True)
+class Operated(Event):
+    """A Variable is used as its array: ``x @ w``, ``-w``, ``jnp.sum(w)``.
+
+    Attributes:
+        owner: the Variable.
+    """
+
+    node: ast.expr
+    owner: Instance
+
+
+@dataclass(frozen=True)
 class Subscripted(Event):
     """A class of NNX is given types in brackets: ``nnx.Optimizer[Model]``.
 
@@ -331,4 +344,6 @@ class Refusal(Event):
 
 
 #: Events that are about more than one place where code meets NNX.
-UNCOUNTED = (Asked, Class, Flattened, Mapped, Outside, Refusal, Treated, Unknown)
+UNCOUNTED = (
+    Asked, Class, Flattened, Mapped, Operated, Outside, Refusal, Treated, Unknown,
+)  # fmt: skip

@@ -12,7 +12,7 @@ from .syntax import FunctionNode, dotted
 from .values import ClassInfo, Dotted, Function, Instance, Value
 
 __all__ = [
-    "ARRAY", "above", "bases", "derives", "exists",
+    "ARRAY", "above", "bases", "converts", "derives", "exists",
     "gives_array", "has", "is_array", "is_classmethod", "is_data", "is_module",
     "is_module_type", "is_property", "is_static", "is_variable", "member", "method",
     "of", "parameters", "read_back",
@@ -161,15 +161,35 @@ _RANDOM = (
     "gumbel",
     "fold_in",
 )
+#: What takes arrays and gives one, whatever it is given; numpy's give scalars too.
+_OF_ARRAYS = (
+    "abs", "exp", "exp2", "expm1", "log", "log1p", "log2", "sqrt", "square", "sin",
+    "cos", "tan", "tanh", "arctan", "arcsin", "arccos", "sinh", "cosh", "sign", "power",
+    "add", "subtract", "multiply", "divide", "matmul", "dot", "outer", "maximum",
+    "minimum", "clip", "sum", "mean", "var", "std", "prod", "max", "min", "cumsum",
+    "cumprod", "argmax", "argmin", "argsort", "sort", "reshape", "transpose",
+    "swapaxes", "moveaxis", "expand_dims", "squeeze", "ravel", "repeat", "roll", "flip",
+    "round", "floor", "ceil", "reciprocal", "deg2rad", "isnan",
+)  # fmt: skip
 _ARRAYS = frozenset(
     [f"{root}.{name}" for root in ("jax.numpy", "numpy") for name in _NEW]
+    + [f"jax.numpy.{name}" for name in _OF_ARRAYS]
+    + [f"jax.nn.{name}" for name in ("one_hot", "softmax", "sigmoid", "relu")]
     + [f"jax.random.{name}" for name in _RANDOM]
 )  # fmt: skip
+_CONVERTING = frozenset(
+    f"jax.numpy.{name}" for name in (*_OF_ARRAYS, "array", "asarray")
+)
 
 
 def gives_array(path: str) -> bool:
     """Whether a function of jax or numpy certainly gives an array."""
     return path in _ARRAYS
+
+
+def converts(path: str) -> bool:
+    """Whether a function of jax makes arrays of what it is given."""
+    return path in _CONVERTING
 
 
 def member(value: Value, attribute: str) -> str:

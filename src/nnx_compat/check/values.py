@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from .program import Unit
 
 __all__ = [
-    "ARRAY", "Arrays", "Bound", "ClassInfo", "Container", "Dotted", "Function",
+    "ARRAY", "Arrays", "Bound", "ClassInfo", "Container", "Dotted", "FLAT_STATE",
+    "Function",
     "Instance", "Keys", "Local", "Made", "NOTHING", "Partial", "Several",
     "Transformed", "UNCLEAR", "Value", "instance", "known",
 ]  # fmt: skip
 
 #: What arrays of jax are instances of here.
 ARRAY = "jax.Array"
+#: What ``flat_state`` of a State gives an instance of: a dict, or a sequence.
+FLAT_STATE = "nnx.State.flat_state"
 #: Whether there is an array in something, ``""`` where that is not known.
 Arrays = Literal["some", "none", ""]
 

@@ -237,7 +237,19 @@ def _item(reading: Reading, node: ast.Subscript) -> Value:
         return owner.get(key) if isinstance(key, str) else any_of(owner)
     if isinstance(owner, Instance) and isinstance(owner.kind, ClassInfo):
         return result_of(reading, owner.kind.method("__getitem__"))
+    if kinds.is_array(owner):
+        return owner if _leaves_an_axis(node.slice) else None
     return owner if isinstance(owner, (Dotted, ClassInfo)) else None  # Variable[Array]
+
+
+def _leaves_an_axis(index: ast.expr) -> bool:
+    """Whether an item of an array is an array, and no scalar of numpy's."""
+    parts = index.elts if isinstance(index, ast.Tuple) else [index]
+    return any(
+        isinstance(part, ast.Slice)
+        or (isinstance(part, ast.Constant) and part.value in (None, Ellipsis))
+        for part in parts
+    )
 
 
 def any_of(owner: Keys) -> Value:
@@ -316,8 +328,26 @@ def _operation(reading: Reading, node: ast.BinOp) -> Value:
                 both = joined(element(one), element(other))
                 return Several((), known(both), one.container, together(one, other))
         if kinds.is_array(one) or (isinstance(one, Instance) and one.gradient):
+            operated(reading, node, other)
             return one
+    operated(reading, node, left, right)
     return None
+
+
+@expression(ast.UnaryOp)
+def _unary(reading: Reading, node: ast.UnaryOp) -> Value:
+    value = reading.value(node.operand)
+    if isinstance(node.op, ast.Not):
+        return None
+    operated(reading, node, value)
+    return value if kinds.is_array(value) else None
+
+
+def operated(reading: Reading, node: ast.expr, *values: Value) -> None:
+    """Show that Variables are used as their arrays."""
+    for value in values:
+        if isinstance(value, Instance) and kinds.is_variable(value):
+            reading.show(events.Operated(node, value, compat=value.compat))
 
 
 @expression(ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)

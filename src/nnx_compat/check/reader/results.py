@@ -12,6 +12,7 @@ from ..joining import element, joined
 from ..syntax import dotted
 from ..values import (
     ARRAY,
+    FLAT_STATE,
     NOTHING,
     Bound,
     ClassInfo,
@@ -28,6 +29,7 @@ from ..values import (
     known,
 )
 from .arguments import Given, hand_over
+from .expressions import operated
 from .reading import Reading
 from .transforms import (
     FIRST,
@@ -223,6 +225,8 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
         return Keys(tuple(given.keywords.items()), plain=False)
     if path == "nnx.Rngs":
         return Instance("nnx.Rngs", compat=called.compat, streams=_streams(given))
+    if kinds.converts(path):
+        operated(reading, node, *given.arguments)
     if kinds.gives_array(path):
         return Instance(ARRAY)
     new = instance(called)
@@ -326,10 +330,20 @@ def _of_method(node: ast.Call, name: str, owner: Value, given: Given) -> Value:
     if isinstance(owner, Several) and name in ("copy", "pop"):
         return owner if name == "copy" else element(owner)
     if kinds.is_array(owner):
-        return owner if name in ("astype", "reshape", "copy", "sum", "mean") else None
+        return owner if name in _GIVING_ARRAYS else None
+    of_a_state = isinstance(owner, Instance) and owner.kind == "nnx.State"
+    if of_a_state and name == "flat_state" and not owner.compat:  # type: ignore[union-attr]
+        return Instance(FLAT_STATE)
     if isinstance(owner, Instance) and owner.gradient:
         return owner if name in ("filter", "map") else None
     return None
+
+
+#: Methods of arrays that give arrays, numpy's too.
+_GIVING_ARRAYS = (
+    "astype", "reshape", "copy", "sum", "mean", "transpose", "flatten", "ravel",
+    "squeeze", "clip", "cumsum", "swapaxes", "repeat",
+)  # fmt: skip
 
 
 def _sequence(container: str) -> Callable[[Given], Value]:

@@ -55,6 +55,7 @@ def _listed() -> tuple[Rule[Any], ...]:
         array_attributes,
         base_orders,
         deprecated,
+        flat_states,
         loops,
         lora,
         lowered,
@@ -81,6 +82,7 @@ def _listed() -> tuple[Rule[Any], ...]:
         subscripts,
         swallowed,
         unknown_optimizers,
+        variable_arithmetic,
         variable_items,
         variable_states,
     )
@@ -92,13 +94,14 @@ def _listed() -> tuple[Rule[Any], ...]:
         variable_states.RULE, optimizers.UPDATE, optimizers.NEW,
         unknown_optimizers.UPDATE, unknown_optimizers.MASKED,
         plain_lists.RULE, plain_lists.PYTREE, base_orders.RULE, raw_arrays.RULE,
+        raw_arrays.STORED, variable_arithmetic.RULE,
         variable_items.WRITTEN,
         variable_items.IN_PLACE, variable_items.READ, variable_items.REPLACED,
         set_attributes.RULE, scan_axes.RULE, mapped_streams.RULE, mapped_streams.SAME,
         missing_streams.RULE, loops.RULE, sharding.RULE, sharding.READ, pytrees.RULE,
         pytrees.TREE, stale_states.RULE, states_with_rngs.RULE, merged_copies.RULE,
         swallowed.RULE, lora.RULE, lora.ASKED, stream_paths.RULE, refusals.RULE,
-        deprecated.RULE, deprecated.METHODS, plain_states.RULE,
+        deprecated.RULE, deprecated.METHODS, plain_states.RULE, flat_states.RULE,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 

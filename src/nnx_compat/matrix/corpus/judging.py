@@ -25,8 +25,11 @@ _JAX = re.compile(
     r"(from|module) '?(jax|jaxlib)\b|\bjax\.\w+.* has no attribute"
     r"|^TypeError: register_dataclass\(\)"
 )
+_LINK = re.compile(r"https?://\S+")
 #: A class of another library may begin with Flax, and is none of Flax.
 _NNX = re.compile(r"\b(flax|nnx)\b")
+#: What is refused when a Module has been made: nothing of the package is on the stack.
+_ATTRIBUTE = re.compile(r"static attribute '(\w+)' of Pytree type")
 _MISSING = re.compile(r"(No module named|cannot import name .* from) '([\w.]+)'?")
 
 
@@ -59,7 +62,9 @@ class Cell:
         after: of each other way, the items that pass there; absent if not measured.
         errors: of each other way, the error of each item that has one.
         uncertain: of each way, the items of which nothing is known: out of time.
-        said: whether the checker says that the package runs here; None if not asked.
+        said: whether the checker says that the package runs here; None if not asked,
+            and where it says that it is not judged.
+        open: whether the checker says of this release that it is not judged.
         declared: whether the package's metadata admit this release.
         missed: of the failing items with an error of their own, those of which the
             checker says nothing in the file that it comes from.
@@ -76,6 +81,7 @@ class Cell:
     errors: dict[str, dict[str, str]] = field(default_factory=dict)
     uncertain: dict[str, set[str]] = field(default_factory=dict)
     said: bool | None = None
+    open: bool = False
     declared: bool = False
     missed: dict[str, str] = field(default_factory=dict)
     own: int = 0
@@ -103,7 +109,9 @@ def cause(error: Mapping[str, Any], passes_elsewhere: bool) -> str:
         ``"other"``.
     """
     text = error["error"]
-    names_nnx = "nnx" in text.lower() or "flax" in text.lower()
+    # that an error of Flax links to its own documentation says nothing
+    said = _LINK.sub("", text).lower()
+    names_nnx = "nnx" in said or "flax" in said
     if error["ends"] == "syntax":
         return "python"
     if not names_nnx and _JAX.search(text):
@@ -204,12 +212,12 @@ def _before(item: str) -> Iterable[str]:
 
 def _checked(one: Cell, check: Mapping[str, Any], native: Mapping[str, Any]) -> None:
     """Put beside a cell what the checker says of it."""
+    here = [f for f in check["findings"] if one.flax in f["excluded"].split()]
+    certain = [finding for finding in here if finding["certain"]]
     one.said = one.flax in check["runs"].split()
-    certain = [
-        finding
-        for finding in check["findings"]
-        if finding["certain"] and one.flax in finding["excluded"].split()
-    ]
+    if one.said and here:
+        one.said = None
+    one.open = one.said is None
     files = {finding["at"].rpartition(":")[0] for finding in certain}
     through: set[str] = set()
     for error in native["errors"]:
@@ -219,8 +227,10 @@ def _checked(one: Cell, check: Mapping[str, Any], native: Mapping[str, Any]) -> 
             through |= set(frames)
         if error["ends"] == "beside":
             continue  # the checker was not given the file that this comes from
+        named = _ATTRIBUTE.search(error["error"])
+        known = named and any(named[1] == f.get("about") for f in certain)
         for item in blamed:
-            if not _files_of(item, frames) & files:
+            if not known and not _files_of(item, frames) & files:
                 one.missed[item] = error["error"]
     for finding in certain:
         provable = finding["runs_with_line"]
@@ -254,6 +264,8 @@ class Rates:
         declared: of the judged cells, those that the packages' metadata admit.
         declared_failing: of these, those in which something fails because of Flax.
         refused: judged cells without a failure of which it says that they do not run.
+        open: of the failing cells, those of which it says that they are not judged.
+        passing_open: and of those without a failure.
         items: that pass or fail because of Flax.
         own: that fail because of Flax with an error of their own, from the package or
             Flax.
@@ -270,6 +282,8 @@ class Rates:
     declared: int = 0
     declared_failing: int = 0
     refused: int = 0
+    open: int = 0
+    passing_open: int = 0
     items: int = 0
     own: int = 0
     missed_items: int = 0
@@ -297,6 +311,8 @@ def rates(found: Iterable[Cell]) -> Rates:
         total.declared += cell.declared
         total.declared_failing += cell.declared and bool(cell.failing)
         total.refused += not cell.failing and cell.said is False
+        total.open += bool(cell.failing) and cell.open
+        total.passing_open += not cell.failing and cell.open
         total.items += len(cell.passed) + len(cell.failing)
         total.own += cell.own
         total.missed_items += len(cell.missed)

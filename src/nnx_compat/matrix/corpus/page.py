@@ -32,6 +32,9 @@ for another jax, another library or another Python is not judged.
 
 `check` is given the files that were run, and those of the package that they import. An
 error that comes from another package, which it was not given, is not asked of it.
+What is refused when a Module has been made has no line of the package: a finding about
+the attribute that the error names counts. That an error links to its documentation does
+not make it one of Flax: what passes on no release has to name NNX itself.
 A finding of `check` on a line that ran, on a release that it excludes, is either
 borne out by an error that passed through that line or a proved false alarm.
 
@@ -104,12 +107,16 @@ def _rates(total: Rates) -> str:
          _share(total.declared_failing, total.declared)),
         ("of the failing cells, `check` says that the package runs (misses)",
          _share(total.missed, total.failing)),
+        ("of the failing cells, `check` finds what only likely fails (not judged)",
+         _share(total.open, total.failing)),
         ("items that fail because of Flax, of which `check` says nothing in their file",
          _share(total.missed_items, total.own)),
         ("findings on lines that ran, of which nothing came (false alarms)",
          _share(total.false, total.alarms)),
         ("cells without a failure of which `check` says that they do not run",
          _share(total.refused, total.judged - total.failing)),
+        ("cells without a failure of which `check` says that they are not judged",
+         _share(total.passing_open, total.judged - total.failing)),
     ]  # fmt: skip
     for way, counts in total.ways.items():
         rows += [
@@ -129,6 +136,8 @@ _LEGEND = """
 Flax; **12→3**: and so many of these under `nnx-compat run`; **b2**: so many that pass
 natively fail under `run`. **c**: `check` says the opposite of what was measured. **?**:
 nothing can be judged there, for another library, jax or Python. Empty: not measured.
+What `check` says is "not judged" where only something likely fails: neither a miss nor
+the opposite.
 
 """
 
