@@ -1,30 +1,41 @@
 """Inputs that nobody would write, and programs whose sense ``fix`` must not change.
 
     python tools/fuzz.py inputs 10000      # check and fix: no traceback, no hang
-    python tools/fuzz.py programs 2000     # run before and after, on the installed Flax
+    python tools/fuzz.py programs 200      # run before and after, on the installed Flax
+    python tools/fuzz.py ranges 2000       # on the ends of the range of each
 
-Each input is a source of the tests with a few mutations; each program is put
-together from statements that print what they see. The seed is printed, and ``--seed``
-repeats it.
+Each input is a source of the tests with a few mutations; each program is put together
+from scenes (``programs.py``) that print what they compute. ``ranges`` runs them in the
+environments of the matrix, ``--pairs``. The seed is printed, and ``--seed`` repeats it.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import faulthandler
+import functools
 import io
+import json
+import os
 import random
+import subprocess
 import sys
+import tempfile
 import time
+import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src")]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from nnx_compat.check import SourceError, check_source  # noqa: E402
+from nnx_compat.check import SourceError, check_source, releases  # noqa: E402
 from nnx_compat.check.fixing import fix_source  # noqa: E402
 from nnx_compat.check.sources import Source  # noqa: E402
+from tools import programs  # noqa: E402
 
 _ODD = [
     "\f",
@@ -121,88 +132,163 @@ def tried(text: str) -> float:
 
 # -- programs -----------------------------------------------------------------------
 
-_HEAD = """\
-import jax.numpy as jnp
-from flax.experimental import nnx
-w = nnx.Param(jnp.arange(3.0))
-v = nnx.BatchStat(jnp.ones(2))
-z = 0.0
-
-
-class Holder(nnx.Module):
-    def __init__(self):
-        self.w = w
-        self.split_at = 2
-
-"""
-_STATEMENTS = (
-    "w.value = w.value + {n}", "w.value *= {n}", "v.value = w.value[:2] * {n}",
-    "w.value, z = w.value * 2, {n}", "[v.value, z] = [v.value + 1, {n}]",
-    "z = z + float(w.value.sum())", "z += float(v.value.mean()) * {n}",
-    "if z > {n}:\n    w.value = jnp.zeros(3)\nelse:\n    v.value = -v.value",
-    "for i in range({n}):\n    w.value = w.value + i  # each",
-    "if hasattr(nnx, 'List'):\n    z += {n}\nelse:\n    z += {n}",
-    "def f{n}(x):\n    return x.value * {n}\nz += float(f{n}(w).sum())",
-    "z = float((lambda p: p.value.max())(w)) + {n}",
-    "w.value = w.value.at[0].set({n})", "m = Holder(); z += m.split_at",
-    "print('{n}', z)  # w.value", "s = 'w.value \\f {n}'; print(len(s))",
-    "w.value = (\n    w.value  # first\n    + {n}\n)", "a = w.value = w.value * 1",
-)  # fmt: skip
-_TAIL = "print([float(x) for x in w.value], [float(x) for x in v.value], z)\n"
-
-
-def programs(count: int, seed: int) -> Iterator[str]:
-    """Programs that print what they compute."""
-    chance = random.Random(seed)
-    for _ in range(count):
-        some = chance.choices(_STATEMENTS, k=chance.randint(2, 7))
-        body = "\n".join(one.replace("{n}", str(chance.randint(1, 4))) for one in some)
-        yield f"{_HEAD}{body}\n{_TAIL}"
+#: How long one program may take, in seconds, before it is said to hang.
+_SECONDS = 60
 
 
 def printed(program: str) -> str:
-    """What a program prints, or the class of its error."""
-    out = io.StringIO()
+    """What a program prints, and the class of the error that it ends with."""
+    out, module = io.StringIO(), types.ModuleType("__main__")
+    code = compile(program, "program", "exec", dont_inherit=True)
+    before, sys.modules["__main__"] = sys.modules["__main__"], module
     with contextlib.redirect_stdout(out), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            exec(compile(program, "program", "exec"), {"__name__": "program"})
+            exec(code, vars(module))
         except Exception as error:
-            return f"{out.getvalue()}{type(error).__name__}"
+            return f"{out.getvalue()}{_RAISED}{type(error).__name__}: {error}"
+        finally:
+            sys.modules["__main__"] = before
     return out.getvalue()
 
 
-def differing(program: str) -> str:
-    """What differs between a program and its fixed form, ``""`` if nothing does."""
-    fixed = fix_source(Source("program.py", program)).text
-    before, after = printed(program), printed(fixed)
-    if before == after:
+_RAISED = "raised "
+
+
+def portable(program: str) -> str:
+    """A program after ``fix``."""
+    return fix_source(Source("program.py", program)).text
+
+
+def differing(program: str, before: str, after: str, fixed: str) -> str:
+    """What differs between a program and its fixed form, ``""`` if nothing does.
+
+    What raised before may come to its end: that is what it is fixed for.
+    """
+    if before == after or _RAISED in before:
         return ""
     return f"{program}\n--- prints\n{before}\n--- fixed\n{fixed}\n--- prints\n{after}"
 
 
-def main(arguments: list[str]) -> int:
-    """Run one of the two, and say what was found."""
-    seed = random.randrange(10**6)
-    if "--seed" in arguments:
-        seed = int(arguments[arguments.index("--seed") + 1])
-    kind, count = arguments[0], int(arguments[1])
+def compared(program: str) -> str:
+    """What differs on the installed Flax."""
+    fixed = portable(program)
+    return differing(program, printed(program), printed(fixed), fixed)
+
+
+class Ranged(NamedTuple):
+    """A program, its fixed form, and the releases at the ends of its range."""
+
+    program: str
+    fixed: str
+    ends: tuple[str, ...]
+
+
+def ranged(program: str) -> Ranged:
+    """A program with the first and the last release on which the checker has it run."""
+    excluded = 0
+    for finding in check_source(Source("program.py", program)):
+        excluded |= finding.excluded
+    runs = releases.listed(releases.ALL & ~excluded)
+    ends = tuple(dict.fromkeys((runs[0], runs[-1]))) if runs else ()
+    return Ranged(program, portable(program), ends)
+
+
+def on_pairs(
+    some: list[Ranged], folder: Path, progress: Callable[[str], None]
+) -> dict[str, list[tuple[int, str, str]]]:
+    """What programs print before and after, by release, in the pairs' environments."""
+    wanted: dict[str, list[int]] = {}
+    for index, one in enumerate(some):
+        for flax in one.ends:
+            wanted.setdefault(flax, []).append(index)
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        for flax, indices in sorted(wanted.items()):
+            job = Path(name, f"{flax}.json")
+            texts = [[some[i].program, some[i].fixed] for i in indices]
+            job.write_text(json.dumps(texts))
+            (pair,) = folder.glob(f"flax-{flax}__jax-*")
+            command = [str(pair / "bin" / "python"), __file__, "run", str(job)]
+            # quick to compile: it is the meaning that counts
+            env = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0",
+                   "JAX_PLATFORMS": "cpu"}  # fmt: skip
+            ran = subprocess.run(command, env=env, capture_output=True, text=True)
+            lines = [json.loads(line) for line in ran.stdout.splitlines()]
+            found[flax] = [
+                (i, before, after)
+                for i, (before, after) in zip(indices, lines, strict=False)
+            ]
+            hang = "" if len(lines) == len(indices) else f", then {ran.stderr[-300:]}"
+            progress(f"{flax}: {len(lines)} of {len(indices)} programs{hang}")
+    return found
+
+
+def _run(job: str) -> int:
+    """Run the programs of a job, before and after; one line each."""
+    for both in json.loads(Path(job).read_text()):
+        said = []
+        for program in both:
+            faulthandler.dump_traceback_later(_SECONDS, exit=True)
+            said.append(printed(program))
+            faulthandler.cancel_dump_traceback_later()
+        print(json.dumps(said), flush=True)
+    return 0
+
+
+# -- the command line ---------------------------------------------------------------
+
+
+def _inputs(count: int, seed: int) -> tuple[list[str], str]:
     faults, slowest, parsed = [], 0.0, 0
-    if kind == "inputs":
-        for text in inputs(count, seed):
-            parsed += is_python(text)
-            try:
-                slowest = max(slowest, tried(text))
-            except Exception as error:
-                faults.append(f"{type(error).__name__}: {error}\n{text}")
+    for text in inputs(count, seed):
+        parsed += is_python(text)
+        try:
+            slowest = max(slowest, tried(text))
+        except Exception as error:
+            faults.append(f"{type(error).__name__}: {error}\n{text}")
+    return faults, f"{parsed} of them Python, slowest {slowest:.2f} s"
+
+
+def _programs(count: int, seed: int) -> tuple[list[str], str]:
+    found = [compared(one) for one in programs.programs(count, seed)]
+    return [one for one in found if one], "on the installed Flax"
+
+
+def _ranges(count: int, seed: int, folder: Path) -> tuple[list[str], str]:
+    some = [ranged(one) for one in programs.programs(count, seed)]
+    found = on_pairs(some, folder, functools.partial(print, flush=True))
+    faults, ran, changed = [], 0, sum(one.fixed != one.program for one in some)
+    for flax, results in found.items():
+        for index, before, after in results:
+            one = some[index]
+            ran += _RAISED not in before
+            if said := differing(one.program, before, after, one.fixed):
+                faults.append(f"on {flax}:\n{said}")
+    runs = sum(len(one.ends) for one in some)
+    lost = runs - sum(map(len, found.values()))
+    faults += ["a release's programs did not all come to an end"] * bool(lost)
+    return faults, f"{changed} changed; of {runs} runs {ran} came to their end before"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the three, and say what was found."""
+    parser = argparse.ArgumentParser(prog="fuzz.py", description=__doc__)
+    parser.add_argument("kind", choices=("inputs", "programs", "ranges", "run"))
+    parser.add_argument("what", help="how many; of run, a file")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--pairs", type=Path, default=ROOT / ".nox" / "pairs")
+    options = parser.parse_args(arguments)
+    if options.kind == "run":
+        return _run(options.what)
+    count, seed = int(options.what), options.seed
+    if options.kind == "ranges":
+        faults, said = _ranges(count, seed, options.pairs)
     else:
-        faults = [found for one in programs(count, seed) if (found := differing(one))]
-        parsed = count
-    print(
-        f"seed {seed}: {count} {kind} ({parsed} of them Python), {len(faults)} faults, "
-        f"slowest {slowest:.2f} s"
-    )
-    print("\n\n".join(faults[:3]))
+        kinds = {"inputs": _inputs, "programs": _programs}
+        faults, said = kinds[options.kind](count, seed)
+    print(f"seed {seed}: {count} {options.kind} ({said}), {len(faults)} faults")
+    print("\n\n".join(faults))
     return 1 if faults else 0
 
 

@@ -17,6 +17,7 @@ from ..program import Program
 from ..reader import Reading, read
 from ..sources import Source, SourceError
 from .aim import Aim
+from .doubts import Around
 from .draft import Draft
 from .edits import Edit, Refused
 from .guards import dropped_guards
@@ -107,12 +108,13 @@ def fix_program(
             source.changed(one.text) for source, one in zip(sources, fixed, strict=True)
         ]
         readings = _read(now)
-        models = _models_are_known(readings.values())
+        around = {source: Around(one.unit.tree) for source, one in readings.items()}
+        models = _models_are_known(readings, around)
         changed = False
         for index, source in enumerate(now):
             reading = readings.get(source)
             if reading is not None:
-                draft = _drafted(reading, aim, refused[index], models)
+                draft = _drafted(reading, aim, refused[index], models, around[source])
                 changed |= _apply(draft, fixed[index])
         if not changed:
             break
@@ -158,7 +160,11 @@ def _left(
 
 
 def _drafted(
-    reading: Reading, aim: Aim, refused: dict[tuple[int, int], str], models: bool
+    reading: Reading,
+    aim: Aim,
+    refused: dict[tuple[int, int], str],
+    models: bool,
+    around: Around,
 ) -> Draft:
     """What is to change in a file that has been read."""
     source = reading.unit.source
@@ -166,7 +172,7 @@ def _drafted(
     findings = source.reported(reading.findings)
     if aim.portable and (aim.wants("NC104") or aim.wants("NC101")):
         draft.edits += portable_imports(draft)
-    draft.edits += _rewrites(draft, findings, aim, refused, models)
+    draft.edits += _rewrites(draft, findings, aim, refused, models, around)
     if aim.wants("GUARD"):
         draft.edits += dropped_guards(draft, reading.guards, aim.mask)
     draft.settle()
@@ -181,9 +187,13 @@ def _rewrites(
     aim: Aim,
     refused: dict[tuple[int, int], str],
     models: bool,
+    around: Around,
 ) -> Iterator[Edit]:
     for finding in findings:
         rewrite, code = finding.rewrite, finding.code
+        if doubt := around.doubt(finding):
+            refused[finding.line, finding.column] = doubt
+            continue
         if code in _OPTIMIZERS and not models:
             # an Optimizer that goes on holding its model needs no update to change
             rewrite = finding.fallback
@@ -207,14 +217,17 @@ def _rewrites(
 _OPTIMIZERS = ("NC310", "NC311")
 
 
-def _models_are_known(readings: Iterable[Reading]) -> bool:
+def _models_are_known(
+    readings: dict[Source, Reading], around: dict[Source, Around]
+) -> bool:
     """Whether every ``update(grads)`` of the program can be given its model."""
-    for reading in readings:
+    for source, reading in readings.items():
         if any("`.update`" in why for why in reading.lost.values()):
             return False
         for finding in reading.findings:
             if finding.code == "NC312" or (
-                finding.code == "NC310" and finding.rewrite is None
+                finding.code == "NC310"
+                and (finding.rewrite is None or around[source].doubt(finding))
             ):
                 return False
     return True

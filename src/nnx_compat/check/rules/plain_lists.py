@@ -62,7 +62,8 @@ def _problem(event: events.Stored, refused: int) -> Problem:
             error="ValueError",
             instead="nnx.data(...), from nnx_compat's namespace",
         )
-    of_keys = isinstance(event.value, (ast.Dict, ast.DictComp))
+    by_key = isinstance(event.value, (ast.Dict, ast.DictComp))
+    of_keys = by_key or isinstance(event.known, Keys)
     what = "nnx.Dict" if of_keys else "nnx.List"
     form = f"{{nnx}}.{what[4:]}({{x}})"
     since = masks.on(what) & masks.behaviour("list-of-modules-is-refused")
