@@ -6,10 +6,10 @@
 ``first`` is a call on a node or graphdef that was not met before, ``again`` one on a
 structure that did not change since. Both are medians of the ratios round by round, in
 one process. ``--growth`` times the repeated calls at several sizes and gives the
-exponent with which they grow, from each size to the next. That is time of the processor:
-a long call waits for other processes and a short one does not. What is left above 1 is
-the memory: 100,000 Variables are more than its caches hold, and one pass that reads
-them grows as the calls do (``reading``).
+exponent with which they grow, from each size to the next. That is time of the
+processor: a long call waits for other processes and a short one does not. What is left
+above 1 is the memory: 100,000 Variables are more than the caches hold, and one pass
+that reads them (``reading``) grows with them.
 """
 
 from __future__ import annotations
