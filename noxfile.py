@@ -185,7 +185,9 @@ def conformance(session: nox.Session) -> None:
 
     ``-- --source CHECKOUT --tests-of 0.12.7`` is a checkout of Flax at that tag;
     ``--flax 0.10.7,0.12.0`` chooses the releases, ``--only rngs_test.py`` one file (and
-    records nothing). ``--examples`` runs the checkout's toy examples instead, on every
+    records nothing). ``--fast`` runs the tests of transforms with ``nc.jit`` for
+    ``nnx.jit``, which records nothing either and fails where that passes fewer of them.
+    ``--examples`` runs the checkout's toy examples instead, on every
     release; with ``--flax`` on these, and records nothing.
     """
     source, tests_of = _option(session, "--source"), _option(session, "--tests-of")
@@ -198,7 +200,8 @@ def conformance(session: nox.Session) -> None:
         )
     asked = _option(session, "--flax")
     chosen = asked.split(",") if asked else [last for _, last in _ends()]
-    only = _option(session, "--only")
+    fast = "--fast" in session.posargs
+    only = "transforms_test.py" if fast else _option(session, "--only")
     with tempfile.TemporaryDirectory() as folder:
 
         def run(flax: str, way: str, *more: str) -> str:
@@ -239,7 +242,7 @@ def conformance(session: nox.Session) -> None:
             record = matrix.CONFORMANCE / f"{tests_of}-on-{flax}.json"
             if only:
                 record = Path(folder, record.name)
-            ways = ("native", "drop-in", "install")
+            ways = ("native", "drop-in", "install", *(["fast"] if fast else []))
             with records.measuring(record, "src"):
                 outcomes = [run(flax, way, *judged) for way in ways]
                 session.run(
@@ -248,7 +251,10 @@ def conformance(session: nox.Session) -> None:
                     watched, *outcomes,
                     env=environments.source_on_path(), external=True,
                 )  # fmt: skip
-            session.log(matrix.summary(json.loads(record.read_text())))
+            found = json.loads(record.read_text())
+            session.log(matrix.summary(found))
+            if fast and found["lost"]["fast"]:
+                session.error(f"lost by nc.jit: {', '.join(found['lost']['fast'])}")
 
 
 @nox.session(venv_backend="none")

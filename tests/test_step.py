@@ -17,7 +17,7 @@ import nnx_compat as nc
 from nnx_compat.pure._pack import can_pack
 from nnx_compat.revisions import nnx
 
-from .models import HAS, Bare, Counter, Custom, on_eight_devices, snapshot, unkeyed
+from .models import HAS, Bare, Counter, Custom, snapshot, unkeyed
 
 X = jnp.arange(12.0).reshape(4, 3) / 10
 Y = jnp.ones((4, 2))
@@ -507,65 +507,3 @@ def test_it_says_what_it_is_and_can_be_lowered():
     assert repr(step) == "<compiled step over (Counter), 1 leaves>"
     assert "func" in step.lower(1).as_text()
     assert count_of(step.nodes[0]) == 0
-
-
-def test_on_a_mesh_shardings_stay_and_nothing_is_gathered():
-    """Data and model parallel on eight devices, in a process of its own."""
-    code = """
-import jax, jax.numpy as jnp, numpy as np
-import nnx_compat as nc
-nnx = nc.nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
-
-class Net(nnx.Module):
-    def __init__(self):
-        self.a = nnx.Linear(16, 64, rngs=nnx.Rngs(0))
-        self.b = nnx.Linear(64, 16, rngs=nnx.Rngs(1))
-        self.count = nnx.Variable(jnp.array(0))
-    def __call__(self, x):
-        return self.b(jax.nn.relu(self.a(x)))
-
-def train(net, x):
-    graphdef, params, rest = nc.split(net, nnx.Param, ...)
-    def loss(params):
-        return (nc.merge(graphdef, params, rest)(x) ** 2).mean()
-    value, grads = jax.value_and_grad(loss)(params)
-    nc.update(net, jax.tree_util.tree_map(lambda p, g: p - 0.1 * g, params, grads))
-    count = nc.variables(net)["count",]
-    nc.set_value(count, nc.get_value(count) + 1)
-    return value
-
-def run(specs):
-    net = Net()
-    alone = nc.compile_step(train, Net(), donate=False)
-    for path, spec in specs.items():
-        variable = nc.variables(net)[path]
-        array = jax.device_put(nc.get_value(variable), NamedSharding(mesh, spec))
-        nc.set_value(variable, array)
-    given = {p: nc.get_value(nc.variables(net)[p]).sharding for p in specs}
-    step = nc.compile_step(train, net)
-    data = jnp.arange(32 * 16.0).reshape(32, 16) / 512
-    x = jax.device_put(data, NamedSharding(mesh, P("data")))
-    text = step.lower(x).compile().as_text()
-    for word in ("all-gather", "all-to-all", "collective-permute"):
-        assert word not in text, word
-    assert "all-reduce" in text
-    losses = [float(step(x)) for _ in range(3)]
-    assert np.allclose(losses, [float(alone(data)) for _ in range(3)], rtol=1e-5)
-    assert step.traces == 1, step.traces
-    step.sync()
-    for path, sharding in given.items():
-        array = nc.get_value(nc.variables(net)[path])
-        assert array.sharding.is_equivalent_to(sharding, array.ndim), path
-    assert int(nc.get_value(net.count)) == 3
-
-one = {("a", "kernel"): P(), ("a", "bias"): P(), ("b", "kernel"): P(), ("b", "bias"): P()}
-run(one)
-two = {("a", "kernel"): P(None, "model"), ("a", "bias"): P("model"),
-       ("b", "kernel"): P("model"), ("b", "bias"): P()}
-run(two)
-print("kept")
-"""
-    ran = on_eight_devices(code)
-    assert ran.stdout.strip() == "kept", ran.stderr

@@ -312,6 +312,20 @@ def test_a_counter_in_the_structure_makes_no_plan_each_time(monkeypatch):
     assert len(made) <= 6
 
 
+class Grown(nnx.Module):
+    """Static values of its own, many of them."""
+
+    def __init__(self, number):
+        for i in range(200):
+            setattr(self, f"fixed{i:03d}", frozenset([number, i, "more"]))
+
+
+def test_a_plan_is_made_of_a_model_of_any_size():
+    nodes = [Grown(number) for number in range(60)]
+    warm(nodes)
+    assert _plan.met(nodes) is not None
+
+
 def test_update_by_a_plan_is_that_of_flax():
     model, other = Nested(nnx.Rngs(0)), Nested(nnx.Rngs(1))
     warm(model)

@@ -10,7 +10,8 @@ place they would import the checkout's Flax and not the installed one.
 
 Ways: ``native`` leaves the files as they are. ``drop-in`` changes their import lines,
 ``from flax import nnx`` into ``from nnx_compat import nnx``. ``install`` does both that
-and ``nnx_compat.install()``. ``watch`` is native and notes which features a test uses,
+and ``nnx_compat.install()``; ``fast`` does so with ``nc.jit`` in the place of
+``nnx.jit``. ``watch`` is native and notes which features a test uses,
 by the arguments it passes and the names it asks for: on a release that is older than a
 feature (``facts.features``), a test that uses it is counted apart, and so is one that
 asks for names inside Flax's modules that are not public.
@@ -51,7 +52,7 @@ FILES = (
     "nn",
 )
 EXAMPLES = Path("examples", "nnx_toy_examples")
-WAYS = ("native", "drop-in", "install", "watch")
+WAYS = ("native", "drop-in", "install", "fast", "watch")
 SECONDS = 120  # for one test: on some releases a loop over a Variable never ends
 
 
@@ -242,10 +243,10 @@ def one(file: Path, way: str) -> int:
     import pytest  # type: ignore[import-not-found, unused-ignore]
 
     watch = Watch() if way == "watch" else None
-    if way == "install":
+    if way in ("install", "fast"):
         import nnx_compat
 
-        nnx_compat.install()
+        nnx_compat.install(fast=way == "fast")
     if not file.name.endswith("_test.py"):
         return example(file)
     code: int = pytest.main(
@@ -462,7 +463,7 @@ def judge(outcomes: dict[str, Path], tests_of: str, flax: str) -> dict[str, Any]
         flax: the release that they were run on.
     """
     found = {way: json.loads(file.read_text()) for way, file in outcomes.items()}
-    ways = [way for way in ("native", "drop-in", "install") if way in found]
+    ways = [way for way in WAYS if way in found and way != "watch"]
     rows: dict[str, dict[str, int]] = {}
     failing: dict[str, dict[str, list[str]]] = {}
     apart: dict[str, int] = {}

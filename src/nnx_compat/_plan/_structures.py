@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
+from .._release import here
 from ..revisions import bound
 from ..revisions.get_value import Path
 from ._building import Building
@@ -163,8 +164,10 @@ class Structure:
         return True
 
     def _plan(self, node: object, walk: Walk, paths: list[Path], live: Any) -> None:
-        values = [seen.value for seen in map(walk.met.__getitem__, walk.statics)]
-        _check_free(values)
+        statics = [walk.met[number] for number in walk.statics]
+        # what names the data of an object is Flax's own, and there is one for each
+        _check_free(s.value for s in statics if s.path[-1] != here.data_names)
+        values = [seen.value for seen in statics]
         plan = Plan((node,), paths, live, walk)
         found = plan.match((node,))
         if found is None:
@@ -369,8 +372,8 @@ def _live(walk: Walk, node: object) -> dict[Path, Any]:
     return dict(walk.met[number] for number in walk.variables)
 
 
-#: How many objects behind static values are looked at, at most.
-_BEHIND = 10_000
+#: How many objects behind static values are looked at, at most: in all, or for each.
+_BEHIND, _BEHIND_EACH = 10_000, 10
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType)
 _ENDS = tuple(kind for kind in ATOMS if kind not in _FUNCTIONS)
 
@@ -383,12 +386,13 @@ def _check_free(values: Iterable[Any]) -> None:
     """
     seen: set[int] = set()
     stack = list(values)
+    most = max(_BEHIND, _BEHIND_EACH * len(stack))
     while stack:
         value = stack.pop()
         if id(value) in seen or isinstance(value, _ENDS):
             continue
         seen.add(id(value))
-        if isinstance(value, OBJECT) or is_live(type(value)) or len(seen) > _BEHIND:
+        if isinstance(value, OBJECT) or is_live(type(value)) or len(seen) > most:
             raise Unplanned("a static value that holds a node")
         if isinstance(value, FunctionType):  # all but the module that it is in
             stack += [value.__closure__, value.__defaults__, value.__kwdefaults__]
