@@ -168,6 +168,33 @@ def test_the_import_goes_behind_docstring_and_future():
     ast.parse(text)
 
 
+def test_the_import_goes_ahead_of_its_first_use():
+    script = (
+        "if True:\n    from flax import nnx\nw = nnx.Param(1)\nw.value\nimport flax\n"
+    )
+    result = fixed(script).text
+    assert result.startswith(
+        "import nnx_compat as nc\nif True:\n    from nnx_compat import nnx\n"
+    )
+    decorated = '"""Doc."""\n@f\ndef g(w: "nnx.Param"):\n    from flax import nnx\n    w = nnx.Param(1)\n    return w.value\n'
+    assert fixed(decorated).text.startswith('"""Doc."""\nimport nnx_compat as nc\n@f\n')
+
+
+def test_an_f_string_is_rewritten_where_python_says_what_is_where_in_it():
+    script = (
+        f"{HEAD}w = nnx.Param(1)\nprint(f'{{w.value}}', f'{{w.value=}}', w.value)\n"
+    )
+    result = fixed(script)
+    reasons = {reason for _, reason in result.left}
+    assert result.text.endswith("f'{w.value=}', nc.get_value(w))\n")
+    if sys.version_info >= (3, 12):
+        assert "print(f'{nc.get_value(w)}'," in result.text
+        assert reasons == {"the f-string shows how it is written"}
+    else:
+        assert "print(f'{w.value}'," in result.text
+        assert all("in an f-string" in reason for reason in reasons)
+
+
 def test_all_calls_of_an_optimizer_are_given_their_model_or_none():
     script = """\
     from flax import nnx
