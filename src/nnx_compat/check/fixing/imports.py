@@ -102,8 +102,8 @@ def _place(draft: Draft) -> int:
     edited = min(edit.start for edit in draft.edits)
     first = next((s for s in body if _meets_nnx(s) or draft.range(s)[1] > edited), None)
     if first is not None:
-        decorators = getattr(first, "decorator_list", ())
-        line = min(node.lineno for node in (first, *decorators))
+        decorators: list[ast.expr] = getattr(first, "decorator_list", [])
+        line = min([first.lineno, *(node.lineno for node in decorators)])
         return draft.starts[line - 1]
     if draft.source.starts:  # the first line of a notebook's first cell
         return draft.starts[1]
