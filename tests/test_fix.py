@@ -168,6 +168,33 @@ def test_the_import_goes_behind_docstring_and_future():
     ast.parse(text)
 
 
+def test_the_import_goes_ahead_of_its_first_use():
+    script = (
+        "if True:\n    from flax import nnx\nw = nnx.Param(1)\nw.value\nimport flax\n"
+    )
+    result = fixed(script).text
+    assert result.startswith(
+        "import nnx_compat as nc\nif True:\n    from nnx_compat import nnx\n"
+    )
+    decorated = '"""Doc."""\n@f\ndef g(w: "nnx.Param"):\n    from flax import nnx\n    w = nnx.Param(1)\n    return w.value\n'
+    assert fixed(decorated).text.startswith('"""Doc."""\nimport nnx_compat as nc\n@f\n')
+
+
+def test_an_f_string_is_rewritten_where_python_says_what_is_where_in_it():
+    script = (
+        f"{HEAD}w = nnx.Param(1)\nprint(f'{{w.value}}', f'{{w.value=}}', w.value)\n"
+    )
+    result = fixed(script)
+    reasons = {reason for _, reason in result.left}
+    assert result.text.endswith("f'{w.value=}', nc.get_value(w))\n")
+    if sys.version_info >= (3, 12):
+        assert "print(f'{nc.get_value(w)}'," in result.text
+        assert reasons == {"the f-string shows how it is written"}
+    else:
+        assert "print(f'{w.value}'," in result.text
+        assert all("in an f-string" in reason for reason in reasons)
+
+
 def test_all_calls_of_an_optimizer_are_given_their_model_or_none():
     script = """\
     from flax import nnx
@@ -290,6 +317,22 @@ def test_guards_that_the_floor_has_made_needless_are_dropped():
         """
     )
     assert GUARDS[: GUARDS.index("def f")] in fixed(GUARDS, ">=0.10").text
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "if hasattr(nnx, 'List'):\n    x = 1  # noqa\n",
+        "if hasattr(nnx, 'List'):\n    x = 1  # noqa\nelse:\n    x = 2  # not\n",
+        "if not hasattr(nnx, 'List'):\n    x = 2\nelse:\n    x = 1  # noqa\n",
+    ],
+)
+def test_a_comment_behind_a_dropped_guard_is_there_once(guard):
+    result = fixed(f"from flax import nnx\n{guard}y = 1\n", ">=0.12.0")
+    assert result.kept == ""
+    assert result.text.startswith("from flax import nnx\nx = 1  # noqa")
+    assert result.text.count("noqa") == 1
+    assert result.text.endswith("\ny = 1\n")
 
 
 def test_a_string_over_several_lines_is_not_dedented():
@@ -567,6 +610,18 @@ def test_the_range_of_the_project_is_what_is_fixed_for(project, capsys):
     assert "w.value  # one" in (project / "model.py").read_text()
     said = capsys.readouterr().out
     assert "nnx-compat is a new dependency" in said
+
+
+def test_it_is_said_where_a_dropout_changes_what_a_seed_gives(project, capsys):
+    file = project / "model.py"
+    file.write_text("from flax import nnx\nd = nnx.Dropout(0.5, rngs=nnx.Rngs(0))\n")
+    (project / "requirements.txt").write_text("flax>=0.10\n")
+    assert cli.main(["fix", str(project)]) == 0
+    assert "layers built after it begin with other weights" in capsys.readouterr().out
+    file.write_text("from flax import nnx\nd = nnx.Dropout(0.5, rngs=nnx.Rngs(0))\n")
+    (project / "requirements.txt").write_text("flax>=0.12\n")
+    assert cli.main(["fix", str(project)]) == 0
+    assert "other weights" not in capsys.readouterr().out
 
 
 def test_what_still_breaks_is_in_the_exit_code(tmp_path, capsys):

@@ -8,8 +8,10 @@ other code where that name is another thing by then, or the container is used as
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from typing import NamedTuple
 
 from ..findings import Finding
 from ..syntax import Located, dotted
@@ -21,6 +23,29 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Module, ast.Li
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.comprehension)
 
 
+class _Names(NamedTuple):
+    """The names of a scope.
+
+    Attributes:
+        bound: what binds each.
+        outer: those that are declared to be of a scope around it.
+    """
+
+    bound: dict[str, list[ast.AST]]
+    outer: set[str]
+
+    @classmethod
+    def of(cls, scope: ast.AST) -> _Names:
+        """The names of a function, a comprehension or a module."""
+        found = cls({}, set())
+        for node in _within(scope):
+            if isinstance(node, (ast.Global, ast.Nonlocal)):
+                found.outer.update(node.names)
+            elif name := _bound_by(node):
+                found.bound.setdefault(name, []).append(node)
+        return found
+
+
 class Around:
     """What is around the places of one file.
 
@@ -30,6 +55,7 @@ class Around:
 
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
+        self._known: dict[ast.AST, _Names] = {}
 
     @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:
@@ -69,7 +95,7 @@ class Around:
         bound = self._bindings(root, above)
         if not bound and root not in self._bound:
             return ""  # by a star import, which is read or is not: one thing anyway
-        if len(bound) != 1 or self._is_rebound_elsewhere(root):
+        if len(bound) != 1 or root in self._rebound:
             return f"`{root}` is not one thing here"
         loops = {one for one in self._above(bound[0]) if isinstance(one, _LOOPS)}
         if not loops <= set(above):
@@ -104,45 +130,49 @@ class Around:
         """What binds a name in the innermost scope that does, of those around."""
         found: list[ast.AST] = []
         for scope in above:
-            if not isinstance(scope, _SCOPES):
-                continue
-            here = list(_within(scope))
-            found += [one for one in here if _bound_by(one) == name]
-            outside = any(
-                isinstance(one, (ast.Global, ast.Nonlocal)) and name in one.names
-                for one in here
-            )
-            if found and not outside:
-                return found
+            if isinstance(scope, _SCOPES):
+                here = self._names(scope)
+                found += here.bound.get(name, ())
+                if found and name not in here.outer:
+                    break
         return found
+
+    def _names(self, scope: ast.AST) -> _Names:
+        if scope not in self._known:
+            self._known[scope] = _Names.of(scope)
+        return self._known[scope]
 
     @cached_property
     def _bound(self) -> frozenset[str]:
         """All names that something in the file binds."""
-        return frozenset(_bound_by(node) for node in ast.walk(self._tree))
+        return frozenset(map(_bound_by, self._parents))
 
-    def _is_rebound_elsewhere(self, name: str) -> bool:
-        """Whether a function sets it for those around."""
-        return any(
-            isinstance(node, (ast.Global, ast.Nonlocal))
-            and name in node.names
-            and any(_bound_by(one) == name for one in _within(self._parents[node]))
-            for node in ast.walk(self._tree)
-        )
+    @cached_property
+    def _rebound(self) -> frozenset[str]:
+        """The names that functions set for those around."""
+        inner = [
+            self._names(next(s for s in self._above(node) if isinstance(s, _SCOPES)))
+            for node in self._parents
+            if isinstance(node, (ast.Global, ast.Nonlocal))
+        ]
+        return frozenset().union(*(one.outer & one.bound.keys() for one in inner))
 
     def _is_set_again(self, attribute: str, above: list[ast.AST]) -> bool:
         """Whether an attribute is assigned twice, in this class or in this file."""
         within = next((one for one in above if isinstance(one, ast.ClassDef)), None)
-        return len(self._stores(attribute, within or self._tree)) > 1
+        return self._stores[within, attribute] > 1
 
-    def _stores(self, attribute: str, within: ast.AST) -> list[ast.Attribute]:
-        return [
-            node
-            for node in ast.walk(within)
-            if isinstance(node, ast.Attribute)
-            and node.attr == attribute
-            and isinstance(node.ctx, ast.Store)
-        ]
+    @cached_property
+    def _stores(self) -> Counter[tuple[ast.AST | None, str]]:
+        """How often each attribute is assigned, by class and in all."""
+        found = Counter[tuple[ast.AST | None, str]]()
+        for node in self._parents:
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found[None, node.attr] += 1
+                for above in self._above(node):
+                    if isinstance(above, ast.ClassDef):
+                        found[above, node.attr] += 1
+        return found
 
     # -- containers -------------------------------------------------------------------
 
@@ -157,33 +187,49 @@ class Around:
         targets = getattr(statement, "targets", [getattr(statement, "target", None)])
         for target in targets:
             if isinstance(target, ast.Attribute):
-                for use in self._uses(target.attr):
-                    if self._is_plain_use(use) or (keys and self._sets_a_key(use)):
-                        return f"line {use.lineno} uses it as Python's own container"
+                uses = [self._plain_uses.get(target.attr, 0)]
+                uses += [self._keys_set.get(target.attr, 0)] if keys else []
+                if line := max(uses):
+                    return f"line {line} uses it as Python's own container"
         return ""
 
     def _is_used_later(self, name: ast.Name) -> bool:
-        scope = next(one for one in self._above(name) if isinstance(one, _SCOPES))
-        in_loop = any(isinstance(one, _LOOPS) for one in self._above(name))
+        above = list(self._above(name))
+        scope = next(one for one in above if isinstance(one, _SCOPES))
+        in_loop = any(isinstance(one, _LOOPS) for one in above)
         return any(
-            isinstance(one, ast.Name)
-            and one.id == name.id
-            and one is not name
+            one is not name
             and isinstance(one.ctx, ast.Load)
             and (in_loop or one.lineno > name.lineno)
-            for one in ast.walk(scope)
+            and scope in self._above(one)
+            for one in self._loads.get(name.id, ())
         )
 
-    def _uses(self, attribute: str) -> list[ast.Attribute]:
-        return self._attributes.get(attribute, [])
+    @cached_property
+    def _loads(self) -> dict[str, list[ast.Name]]:
+        found: dict[str, list[ast.Name]] = {}
+        for node in self._parents:
+            if isinstance(node, ast.Name):
+                found.setdefault(node.id, []).append(node)
+        return found
 
     @cached_property
-    def _attributes(self) -> dict[str, list[ast.Attribute]]:
-        found: dict[str, list[ast.Attribute]] = {}
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                found.setdefault(node.attr, []).append(node)
-        return found
+    def _plain_uses(self) -> dict[str, int]:
+        """The attributes that are used as NNX's containers cannot be, and a line."""
+        return {
+            node.attr: node.lineno
+            for node in self._parents
+            if isinstance(node, ast.Attribute) and self._is_plain_use(node)
+        }
+
+    @cached_property
+    def _keys_set(self) -> dict[str, int]:
+        """The attributes that get a key which may be no string, and a line."""
+        return {
+            node.attr: node.lineno
+            for node in self._parents
+            if isinstance(node, ast.Attribute) and self._sets_a_key(node)
+        }
 
     def _is_plain_use(self, use: ast.expr) -> bool:
         """Whether ``nnx.List`` and ``nnx.Dict`` do not do that."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -128,8 +129,10 @@ class Draft:
         """An edit that puts a template in the place of a node.
 
         Raises:
-            Refused: a comment would be lost.
+            Refused: a comment would be lost, or it is in an f-string that shows it.
         """
+        if id(whole) in self.in_strings:
+            self._edit_in_string(whole)
         used = {n: p for n, p in parts.items() if f"{{{n}}}" in template}
         start, end = self.range(whole)
         ranges = {name: self.range(part) for name, part in used.items()}
@@ -140,6 +143,24 @@ class Draft:
             if not _is_one_argument(self.text[first:last], used[name]):
                 template = template.replace(f"{{{name}}}", f"({{{name}}})")
         return Edit(start, end, template, code, ranges)
+
+    def _edit_in_string(self, whole: Located) -> None:
+        """Refuse what an f-string would show, or what is not told where it is."""
+        if sys.version_info < (3, 12):
+            raise Refused("Python before 3.12 does not say where in an f-string it is")
+        ends = self.in_strings[id(whole)]
+        if self.text[self.range(ends)[1] :].lstrip()[:1] == "=":
+            raise Refused("the f-string shows how it is written")
+
+    @cached_property
+    def in_strings(self) -> dict[int, ast.expr]:
+        """What is in f-strings, by id, with the whole of what is formatted there."""
+        return {
+            id(node): formatted.value
+            for formatted in ast.walk(self.tree)
+            if isinstance(formatted, ast.FormattedValue)
+            for node in ast.walk(formatted.value)
+        }
 
     def named(self, template: str) -> str:
         """A template with what the file calls nnx_compat and its namespace."""

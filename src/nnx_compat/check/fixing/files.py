@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import declared, settings, sources
+from .. import declared, masks, releases, settings, sources
 from ..findings import quoted
 from ..sources import Source, SourceError
 from . import Fixed, fix_program
@@ -100,6 +101,8 @@ def rewrite(
             todo.append((original, one.text))
     if any(_NEEDED in text and _NEEDED not in o.source.text for o, text in todo):
         result.notes.append("nnx-compat is a new dependency: declare it beside flax")
+    if any(one.changes.get("NC104") and _DROPPING.search(one.text) for one in fixed):
+        result.notes += _of_seeds(found.mask if found else releases.ALL)
     if write:
         for original, text in todo:
             try:
@@ -111,7 +114,22 @@ def rewrite(
     return result
 
 
+def _of_seeds(mask: int) -> list[str]:
+    """What is to be said of Dropout where the newest meaning is another one."""
+    shared = releases.ALL & ~masks.behaviour("dropout-forks-its-rngs") & mask
+    if not shared:
+        return []
+    return [
+        "nnx.Dropout(rngs=) takes a key of its Rngs, as the newest flax has it: with "
+        f"one seed, layers built after it begin with other weights on flax "
+        f"{releases.spelled(shared)} than before\n"
+        "  instead: nnx.Rngs(0, dropout=1), which gives the same ones"
+    ]
+
+
 _NEEDED = "nnx_compat"
+#: A Dropout that is given a Rngs as it is built, as far as that is on one line.
+_DROPPING = re.compile(r"\bDropout\(.*\brngs\b")
 
 
 def _once(paths: Iterable[Path]) -> Iterator[Path]:

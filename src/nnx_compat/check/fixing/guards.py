@@ -38,7 +38,15 @@ def _dropped(draft: Draft, node: ast.If | ast.IfExp, holds: bool) -> Edit:
         first, last = node.lineno - 1, node.end_lineno or node.lineno
         return Edit(draft.starts[first], draft.starts[last], "", "GUARD")
     text = _remaining(draft, node, body, end) if body else "pass"
+    if body and draft.range(body[-1])[1] != end:
+        end += _comment_behind(draft, node, end)  # of the branch that goes
     return Edit(start, end, escaped(text), "GUARD")
+
+
+def _comment_behind(draft: Draft, node: ast.If, end: int) -> int:
+    """How long a comment on the last line of a statement is, with what is ahead."""
+    rest = draft.text[end : draft.starts[node.end_lineno or node.lineno]].rstrip()
+    return len(rest) if rest.lstrip().startswith("#") else 0
 
 
 def _remaining(draft: Draft, node: ast.If, body: list[ast.stmt], end: int) -> str:
@@ -46,10 +54,10 @@ def _remaining(draft: Draft, node: ast.If, body: list[ast.stmt], end: int) -> st
     first = draft.range(body[0])[0]
     if draft.text[first : first + 4] == "elif":
         return draft.text[first + 2 : end]
-    return _dedented(draft, node, body)
+    return _dedented(draft, node, body, end)
 
 
-def _dedented(draft: Draft, node: ast.If, body: list[ast.stmt]) -> str:
+def _dedented(draft: Draft, node: ast.If, body: list[ast.stmt], end: int) -> str:
     indent = draft.indent(node)
     last = body[-1].end_lineno or body[-1].lineno
     first = body[0].lineno
@@ -59,7 +67,10 @@ def _dedented(draft: Draft, node: ast.If, body: list[ast.stmt]) -> str:
         raise Refused("a string over several lines is in the way")
     while first - 1 > node.lineno and draft.lines[first - 2].lstrip()[:1] == "#":
         first -= 1  # comments ahead of the first statement
-    text = "".join(draft.lines[first - 1 : last]).rstrip("\r\n")
+    # a comment behind the last line goes with it, or is behind the whole and stays
+    is_last = draft.range(body[-1])[1] == end
+    stop = end if is_last else draft.starts[last]
+    text = draft.text[draft.starts[first - 1] : stop].rstrip("\r\n")
     if _ODD.search(text):
         raise Refused("it has separators of lines that are none to Python")
     return textwrap.indent(textwrap.dedent(text), indent)[len(indent) :]

@@ -97,11 +97,14 @@ def added_import(draft: Draft) -> Edit:
 
 
 def _place(draft: Draft) -> int:
-    """Before the first statement that imports NNX; else before the first one."""
+    """Before the first statement that imports NNX or needs it; else the first one."""
     body = draft.tree.body
-    first = next((s for s in body if _meets_nnx(s)), None)
+    edited = min(edit.start for edit in draft.edits)
+    first = next((s for s in body if _meets_nnx(s) or draft.range(s)[1] > edited), None)
     if first is not None:
-        return draft.starts[first.lineno - 1]
+        decorators: list[ast.expr] = getattr(first, "decorator_list", [])
+        line = min([first.lineno, *(node.lineno for node in decorators)])
+        return draft.starts[line - 1]
     if draft.source.starts:  # the first line of a notebook's first cell
         return draft.starts[1]
     ahead = [s.end_lineno or 0 for s in body if _is_docstring(s) or _is_future(s)]
