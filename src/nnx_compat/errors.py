@@ -24,6 +24,7 @@ __all__ = [
     "MissingPackageError",
     "NnxCompatError",
     "NodeTypeError",
+    "OlderMeaningWarning",
     "ProbingError",
     "RefusedArgumentError",
     "RefusedNameError",
@@ -182,6 +183,10 @@ class RefusedArgumentError(NnxCompatError, TypeError, code="NC102"):
 
 class RemovedNameWarning(DeprecationWarning):
     """A name that newer releases do not have; the drop-in namespace keeps it."""
+
+
+class OlderMeaningWarning(UserWarning):
+    """A name that means less here than on the newest release, at its first use."""
 
 
 class UntestedFlaxWarning(UserWarning):
