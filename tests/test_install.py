@@ -14,6 +14,7 @@ import pytest
 import nnx_compat as nc
 from nnx_compat import errors, facts
 from nnx_compat._install import jax_views
+from nnx_compat._nnx import _older
 from nnx_compat.revisions import nnx as native
 
 
@@ -53,6 +54,13 @@ def differences(before, after):
     return found
 
 
+def calls(wrapper, native):
+    """Whether it is a wrapper around the native one, or one around such."""
+    while wrapper is not native and hasattr(wrapper, "__wrapped__"):
+        wrapper = wrapper.__wrapped__
+    return wrapper is native
+
+
 def test_uninstall_leaves_flax_exactly_as_it_was():
     nc.install()  # imports what it needs, which stays imported
     nc.uninstall()
@@ -73,13 +81,15 @@ def test_only_what_is_absent_is_added_but_for_the_calls_that_are_an_error_today(
     for owner, was in before.items():
         now = after[owner]
         for name in was:
-            if isinstance(now[name], jax_views.View):  # of what jax refuses today
+            if name not in now:  # it waits for its first use, to warn
+                assert calls(getattr(native, name), was[name])
+            elif isinstance(now[name], jax_views.View):  # of what jax refuses today
                 replaced = {k: v for k, v in vars(now[name]).items() if k[0] != "_"}
                 assert replaced
                 assert all(v is not getattr(jax, k) for k, v in replaced.items())
             elif was[name] is not now[name]:
-                if getattr(now[name], "__wrapped__", None) is was[name]:
-                    continue  # it calls the native one first
+                if calls(now[name], was[name]):
+                    continue
                 kind = getattr(owner, "__name__", owner)
                 kind = kind.split(".")[-1]
                 path = f"nnx.{name}" if kind == "nnx" else f"nnx.{kind}.{name}"
@@ -454,3 +464,35 @@ def test_a_script_runs_fast_with_the_same_results(tmp_path):
         for flags in ([], ["--fast"])
     )
     assert fast.stdout == plain.stdout.replace("False", "True"), fast.stderr
+
+
+def test_the_first_use_of_a_name_of_an_older_meaning_warns_where_it_is_written():
+    _older.forget()
+    warned = sorted(facts.older(nc.flax_version, "native"))
+    with nc.installed(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for name in ("metrics", "metrics", "Embed", "Embed", "make_causal_mask"):
+            getattr(native, name, None)
+        assert "metrics" in dir(native) or not nc.supports("nnx.metrics")
+    said = [w for w in caught if w.category is errors.OlderMeaningWarning]
+    assert {w.filename for w in said} <= {__file__}
+    about = [str(w.message).split()[0] for w in said]
+    layers = ["nnx.Embed"] if "nnx.Module" in warned else []
+    assert about == [n for n in ("nnx.metrics",) if n in warned] + layers
+
+
+def test_it_does_not_warn_of_the_newest_meaning_that_it_gives():
+    _older.forget()
+    with nc.installed(meaning="newest"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", errors.OlderMeaningWarning)
+        for name in ("metrics", "Dropout", "Sequential"):
+            getattr(native, name, None)
+    assert all("Module is one leaf" in str(w.message) for w in caught)
+    assert len(caught) == ("nnx.Module" in facts.older(nc.flax_version, "newest"))
+
+
+def test_a_first_use_costs_later_ones_nothing():
+    with nc.installed():
+        for name in facts.older(nc.flax_version, "native"):
+            found = getattr(native, name[4:], None)
+            assert found is vars(native).get(name[4:])

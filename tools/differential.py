@@ -5,12 +5,13 @@
     python tools/differential.py record          # on the newest release
 
 ``run`` runs the programs of ``differential.txt`` in the environment of a pair and
-writes what each gives: values, paths of states, types. Ways: ``native`` uses
+writes what each gives: values, paths of states, types, and whether a name in it is
+warned of, as one of an older meaning. Ways: ``native`` uses
 ``flax.nnx``, ``drop-in`` ``nnx_compat.nnx``, ``install`` ``flax.nnx`` after
 ``nnx_compat.install(meaning="newest")``. ``compare`` counts, against results of the
 newest release (``differential.json``, which ``record`` writes there natively), how many
-agree, are silently different, are refused by name, or end in another error; and
-names those that do not agree.
+agree, are silently different, differ with a warning, are refused by name, or end in
+another error; and names those that do not agree.
 
 A program is a paragraph: its name, statements, and an expression that is its result.
 """
@@ -56,6 +57,20 @@ def results(way: str) -> dict[str, dict[str, str]]:
     }
 
 
+def _warn_anew(nc: Any) -> None:
+    """Have each program warn as if it were the first in its process."""
+    from nnx_compat._nnx import _older
+
+    _older.forget()
+    drop_in = vars(nc.nnx)
+    for name in [name for name in drop_in if _older.of(name, "drop-in")]:
+        del drop_in[name]
+    if nc.installed_names():
+        from nnx_compat._install import first_use
+
+        first_use.wait_again()
+
+
 def _native() -> Any:
     import importlib
 
@@ -90,14 +105,21 @@ def result(source: str, names: dict[str, Any], nc: Any) -> dict[str, str]:
     tree = ast.parse(source)
     last = tree.body.pop()
     assert isinstance(last, ast.Expr), source
-    with warnings.catch_warnings():
+    _warn_anew(nc)
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
+        warnings.simplefilter("always", nc.errors.OlderMeaningWarning)
         try:
             exec(compile(tree, "<program>", "exec"), names)
             value = eval(
                 compile(ast.Expression(last.value), "<program>", "eval"), names
             )
-            return {"gives": repr(_plain(value, nc))}
+            given = {"gives": repr(_plain(value, nc))}
+            if caught:
+                given["warned"] = "; ".join(
+                    str(w.message).split(": ")[0] for w in caught
+                )
+            return given
         except nc.errors.NnxCompatError as error:
             return {"refused": str(error).splitlines()[0]}
         except Exception as error:
@@ -142,14 +164,16 @@ def compared(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, list[
     A program that is an error on the newest release is none to compare with.
     """
     judged: dict[str, list[str]] = {
-        "agree": [], "different": [], "refused": [], "error": []
+        "agree": [], "different": [], "warned": [], "refused": [], "error": []
     }  # fmt: skip
     for name, wanted in expected.items():
         if "gives" not in wanted:
             continue
         got = found[name]
         if "gives" in got:
-            judged["agree" if got == wanted else "different"].append(name)
+            alike = got["gives"] == wanted["gives"]
+            unlike = "warned" if "warned" in got else "different"
+            judged["agree" if alike else unlike].append(name)
         else:
             judged["refused" if "refused" in got else "error"].append(name)
     return judged
@@ -183,7 +207,7 @@ def _print(file: Path) -> None:
     found = json.loads(file.read_text())
     judged = compared(found, json.loads(RESULTS.read_text()))
     print(file.stem, {kind: len(names) for kind, names in judged.items()})
-    for kind in ("different", "refused", "error"):
+    for kind in ("different", "warned", "refused", "error"):
         for name in judged[kind]:
             print(f"  {kind}: {name}: {next(iter(found[name].values()))[:150]}")
 

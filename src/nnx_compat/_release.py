@@ -132,6 +132,8 @@ class Answers:
         # -- random streams --
         #: A Rngs is a static attribute that counts, and no part of a state.
         self.rngs_are_static = does("rngs-are-static")
+        #: It hashes a list of counts, and folds that into its key.
+        self.streams_hash_their_counts = has("RngStream", "counts")
         self.stream_takes_count = has("RngStream", "count")
 
         # -- transforms --

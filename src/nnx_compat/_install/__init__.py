@@ -8,8 +8,8 @@ release are replaced, too. Names that Flax misses in jax are put back first, so 
 package imports no Flax: on some pairs ``install`` is what makes it importable.
 
 What is done lies in layers, each undone by what was there before it: what is lacking,
-the newest meaning, a fast ``jit``. Which layers there are follows from what was asked
-for and not yet taken back.
+the newest meaning, warnings at the first use of what means less, a fast ``jit``. Which
+layers there are follows from what was asked for and not yet taken back.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ArgumentValueError
+from .absent import ABSENT
 from .jax_names import restored
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ __all__ = ["install", "installed", "installed_names", "uninstall"]
 Meaning = Literal["native", "newest"]
 
 _lock = threading.RLock()
-_ABSENT = object()
+_ABSENT: object = ABSENT
 #: What was done, by layer, in order, each with what was there before.
 _layers: dict[str, list[Addition]] = {}
 #: The layers that ``install`` was asked for: they stay when the last block ends.
@@ -49,7 +50,9 @@ def install(*, fast: bool = False, meaning: Meaning = "native") -> None:
     ``flax.config``, module paths that vanished to ``sys.modules``, and to jax the names
     without which the installed Flax does not import. Never replaces what is there,
     except where the facts say that a call is an error today, and with
-    ``meaning="newest"``. Calling it again does nothing more; any thread may. Processes
+    ``meaning="newest"``. The first use of a name that gives another result than on the
+    newest release is warned of (``errors.OlderMeaningWarning``), where it is written.
+    Calling it again does nothing more; any thread may. Processes
     that ``multiprocessing`` starts from here on get it, too.
 
     Args:
@@ -90,7 +93,8 @@ def _layers_of(meaning: str) -> set[str]:
             instead='meaning="newest", the meaning of the newest release',
             otherwise='meaning="native", which leaves alone what is there',
         )
-    return {"lacking", "newest"} if meaning == "newest" else {"lacking"}
+    asked = {"lacking", "uses"}
+    return asked | {"newest"} if meaning == "newest" else asked
 
 
 def _lacking() -> Iterator[Addition]:
@@ -109,6 +113,12 @@ def _newest() -> Iterator[Addition]:
     yield from replacements()
 
 
+def _uses() -> Iterator[Addition]:
+    from .first_use import watched
+
+    yield from watched("newest" if "newest" in _layers else "native")
+
+
 def _fast() -> Iterator[Addition]:
     from .fast import replacements
 
@@ -119,6 +129,7 @@ def _fast() -> Iterator[Addition]:
 _MAKE: dict[str, Callable[[], Iterable[Addition]]] = {
     "lacking": _lacking,
     "newest": _newest,
+    "uses": _uses,
     "fast": _fast,
 }
 
@@ -226,7 +237,12 @@ def installed_names() -> tuple[str, ...]:
         ()
     """
     with _lock:
-        done = [(owner, name) for layer in _layers.values() for owner, name, _ in layer]
+        done = [
+            (owner, name)
+            for layer, additions in _layers.items()
+            if layer != "uses"  # which only waits for what is there
+            for owner, name, _ in additions
+        ]
         named = {_dotted(owner, name) for owner, name in done if not _is_own(owner)}
         return tuple(sorted(named))
 
@@ -253,7 +269,10 @@ def _dotted(owner: Owner, name: str) -> str:
 def _set(done: list[Addition], owner: Owner, name: str, value: object) -> None:
     if isinstance(owner, (type, ModuleType)):
         done.append((owner, name, vars(owner).get(name, _ABSENT)))
-        setattr(owner, name, value)
+        if value is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)
     else:
         done.append((owner, name, owner.get(name, _ABSENT)))
         owner[name] = value

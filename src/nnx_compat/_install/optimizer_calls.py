@@ -37,40 +37,37 @@ def constructor(native: Callable[..., None]) -> Callable[..., None]:
     return __init__
 
 
-def update(native: Callable[..., None]) -> Callable[..., None]:
+def update(native: Callable[..., None]) -> Callable[..., Any]:
     """An ``update`` that takes the gradients alone, and the model before them."""
     takes_model = "model" in parameters_of("Optimizer.update")
     return _taking_grads(native) if takes_model else _taking_model(native)
 
 
-def _taking_model(native: Callable[..., None]) -> Callable[..., None]:
+def _taking_model(native: Callable[..., Any]) -> Callable[..., Any]:
     """Where an optimizer holds its model: the one that is given is updated."""
 
-    def update(self: Optimizer[Any], *args: Any, **kwargs: Any) -> None:
+    def update(self: Optimizer[Any], *args: Any, **kwargs: Any) -> Any:
         if not _has_both(args, kwargs):
-            native(self, *args, **kwargs)
-            return
+            return native(self, *args, **kwargs)
         model, grads = _both(args, kwargs)
         held = self.model
         if model is held:
-            native(self, grads, **kwargs)
-            return
+            return native(self, grads, **kwargs)
         self.model = model
         try:
-            native(self, grads, **kwargs)
+            return native(self, grads, **kwargs)
         finally:
             self.model = held
 
     return update
 
 
-def _taking_grads(native: Callable[..., None]) -> Callable[..., None]:
-    def update(self: Optimizer[Any], *args: Any, **kwargs: Any) -> None:
+def _taking_grads(native: Callable[..., Any]) -> Callable[..., Any]:
+    def update(self: Optimizer[Any], *args: Any, **kwargs: Any) -> Any:
         if _has_both(args, kwargs):
-            native(self, *_both(args, kwargs), **kwargs)
-            return
+            return native(self, *_both(args, kwargs), **kwargs)
         grads = kwargs.pop("grads") if "grads" in kwargs else args[0]
-        native(self, model_of(self), grads, **kwargs)
+        return native(self, model_of(self), grads, **kwargs)
 
     return update
 

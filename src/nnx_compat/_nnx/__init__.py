@@ -44,6 +44,8 @@ def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
         )
     value = _find(name)
     if row is None or kind != "deprecated":
+        if warn:
+            _warn_of_an_older_meaning(name)
         return value, True
     if not warn:
         return value, False
@@ -56,9 +58,15 @@ def resolve(name: str, *, warn: bool = True) -> tuple[Any, bool]:
     return value, False
 
 
+def _warn_of_an_older_meaning(name: str) -> None:
+    from . import _older
+
+    _older.warn_of(name, "drop-in")
+
+
 def newest(name: str) -> Any:
     """What a name stands for: Flax's own object, or ours."""
-    return resolve(name)[0]
+    return resolve(name, warn=False)[0]
 
 
 def is_ours(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from types import FrameType
 
 from ..errors import RemovedNameWarning
 
@@ -14,11 +15,21 @@ def warn_removed(text: str) -> None:
     A constructor is reached through the metaclass of NNX, by another number of calls on
     each release, so the frames of both packages are counted.
     """
-    level, frame = 1, sys._getframe()
-    while frame is not None and _is_inside(frame.f_globals.get("__name__", "")):
-        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
-    warnings.warn(text, RemovedNameWarning, stacklevel=level)
+    warnings.warn(text, RemovedNameWarning, stacklevel=outer_level(sys._getframe()))
 
 
-def _is_inside(module: str) -> bool:
+def outer_level(frame: FrameType | None) -> int:
+    """The ``stacklevel`` of the nearest frame outside of both packages.
+
+    Args:
+        frame: the one that warns.
+    """
+    level = 1
+    while frame is not None and is_inside(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def is_inside(module: str) -> bool:
+    """Whether a module is of Flax or of this package."""
     return module.split(".")[0] in ("flax", "nnx_compat")

@@ -25,6 +25,8 @@ class Treatment(NamedTuple):
         intervals: the releases it is about.
         why: one sentence.
         instead: what to write.
+        silent: of a replaced name: what it means in Flax gives another result there,
+            and no error.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Treatment(NamedTuple):
     intervals: tuple[Interval, ...]
     why: str
     instead: str
+    silent: bool = False
 
 
 @cache
@@ -57,10 +60,11 @@ def _of_names(
     why: str,
     instead: str = "",
     releases: list[str] | None = None,
+    silent: bool = False,
 ) -> Iterator[Treatment]:
     for path in names:
         where = parsed(releases) if releases else _where(path, treatment)
-        yield Treatment(path, treatment, where, why, instead)
+        yield Treatment(path, treatment, where, why, instead, silent)
 
 
 def _where(path: str, treatment: str) -> tuple[Interval, ...]:
@@ -104,6 +108,72 @@ def treatment(name: str, version: str) -> Treatment | None:
         if within(at, row.intervals):
             return row
     return next((row for row in some if row.treatment == "deprecated"), None)
+
+
+class OlderMeaning(NamedTuple):
+    """What a name means on older releases where a door leaves it so.
+
+    Attributes:
+        names: whose first use is warned of.
+        intervals: the releases it is about.
+        why: what differs there from the newest release, in one sentence.
+        instead: what to write, to have the same on every release.
+        doors: those without the newest meaning: ``"drop-in"``, ``"newest"`` for
+            ``install(meaning="newest")``, ``"native"`` for the plain ``install()``.
+    """
+
+    names: tuple[str, ...]
+    intervals: tuple[Interval, ...]
+    why: str
+    instead: str
+    doors: tuple[str, ...]
+
+
+def _older_meaning(
+    names: list[str],
+    releases: list[str],
+    why: str,
+    instead: str,
+    doors: list[str] | None = None,
+) -> OlderMeaning:
+    every = ("drop-in", "newest", "native")
+    where = parsed(releases)
+    return OlderMeaning(tuple(names), where, why, instead, tuple(doors or every))
+
+
+@cache
+def older_meanings() -> tuple[OlderMeaning, ...]:
+    """Meanings that a door cannot give on some releases, and warns of.
+
+    Example:
+        >>> from nnx_compat import facts
+        >>> any("nnx.split" in row.names for row in facts.older_meanings())
+        True
+    """
+    return rows(_FILE, "older", _older_meaning)
+
+
+def older(version: str, door: str) -> dict[str, tuple[OlderMeaning, ...]]:
+    """What a door cannot give on one release, by name.
+
+    Through the plain ``install()`` that is also what the drop-in namespace replaces.
+    """
+    at = nearest(version)
+    found: dict[str, tuple[OlderMeaning, ...]] = {}
+    some = [row for row in older_meanings() if door in row.doors]
+    if door == "native":
+        replaced = chain.from_iterable(treatments().values())
+        some += [_natively(row) for row in replaced if row.silent]
+    for row in some:
+        if within(at, row.intervals):
+            for path in row.names:
+                found[path] = (*found.get(path, ()), row)
+    return found
+
+
+def _natively(row: Treatment) -> OlderMeaning:
+    instead = "from nnx_compat import nnx, or nnx_compat.install(meaning='newest')"
+    return OlderMeaning((row.name,), row.intervals, row.why, instead, ("native",))
 
 
 class Parameter(NamedTuple):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from ... import functional
+from ..._release import here
 from ...errors import ArgumentValueError, kind_of
 from ...functional import Path
-from ...revisions import nnx
+from ...revisions import bound, nnx
 from .._parameters import check
 from ._walk import children, is_graph_node, is_node, paths
 
@@ -34,7 +35,20 @@ def iter_graph(
         [('bias',), ('kernel',)]
     """
     check("iter_graph", graph=graph)
-    return functional.iter_graph(node)
+    if here.data_names != "_pytree__nodes":
+        return functional.iter_graph(node)
+    # what NNX keeps on a Module for itself is shown, as it is on the newest release
+    return _once(bound.iter_graph(node))
+
+
+def _once(found: Iterator[tuple[Path, Any]]) -> Iterator[tuple[Path, Any]]:
+    seen: set[int] = set()
+    for path, value in found:
+        if functional.is_variable(value):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+        yield path, value
 
 
 def iter_children(

@@ -14,8 +14,10 @@ from jax.nn import initializers
 from ..._release import here
 from ...errors import ArgumentValueError, RefusedArgumentError
 from ...revisions import flax_version, nnx
+from .._native_classes import standing_in_for
 from .._variable_attributes import new_param, value_of
 from . import dtypes
+from ._absent import AbsentParameters
 from ._types import NO_METADATA, Metadata, PromoteDtype
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from jax.nn.initializers import Initializer
     from jax.typing import DTypeLike
 
-__all__ = ["ConvTranspose", "Einsum"]
+__all__ = ["Conv", "ConvTranspose", "Einsum", "Linear", "LinearGeneral"]
 
 
 class Einsum(nnx.Module):  # type: ignore[misc, name-defined]
@@ -300,3 +302,54 @@ def _wrapped(y: jax.Array, sizes: Sequence[int], transposed: bool) -> jax.Array:
         periods = (*y.shape[:axis], -1, size, *y.shape[axis + 1 :])
         y = y.reshape(periods).sum(axis=axis)
     return y
+
+
+class Linear(
+    AbsentParameters,
+    nnx.Linear,  # type: ignore[misc, name-defined]
+    metaclass=standing_in_for(nnx.Linear),  # type: ignore[metaclass]
+):
+    """``x @ kernel + bias``.
+
+    It takes what the layer of the installed release takes.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> layer = nnx.Linear(2, 3, use_bias=False, rngs=nnx.Rngs(0))
+        >>> layer.bias is None
+        True
+    """
+
+
+class LinearGeneral(
+    AbsentParameters,
+    nnx.LinearGeneral,  # type: ignore[misc, name-defined]
+    metaclass=standing_in_for(nnx.LinearGeneral),  # type: ignore[metaclass]
+):
+    """A linear layer over any axes.
+
+    It takes what the layer of the installed release takes.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> layer = nnx.LinearGeneral(2, 3, use_bias=False, rngs=nnx.Rngs(0))
+        >>> layer.bias is None
+        True
+    """
+
+
+class Conv(
+    AbsentParameters,
+    nnx.Conv,  # type: ignore[misc, name-defined]
+    metaclass=standing_in_for(nnx.Conv),  # type: ignore[metaclass]
+):
+    """A convolution.
+
+    It takes what the layer of the installed release takes.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> layer = nnx.Conv(2, 3, (3,), use_bias=False, rngs=nnx.Rngs(0))
+        >>> layer.bias is None
+        True
+    """

@@ -15,9 +15,11 @@ from jax.nn import initializers
 from ..._release import here, native
 from ...errors import ArgumentTypeError
 from ...revisions import nnx
+from .. import is_ours
 from .._variable_attributes import value_of
 from .._warnings import warn_removed
 from . import dtypes
+from ._absent import drop_absent, lending
 from ._types import NO_METADATA, Metadata, PromoteDtype
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ if not here.lora_param_is_no_param:
     _Param = native.get("LoRAParam", LoRAParam)
 _Base: Any = native.get("LoRA", nnx.Module)
 _LinearBase: Any = native.get("LoRALinear", nnx.Linear)
+#: Whether a Linear without a bias has a Param of None in Flax, and none in ours.
+_IS_LENT = is_ours("Linear")
 
 
 def _initializers(
@@ -182,6 +186,8 @@ class LoRALinear(_LinearBase):  # type: ignore[misc]
             "lora_kernel_init=", lora_kernel_init, a_initializer, b_initializer
         )
         nnx.Linear.__init__(self, in_features, out_features, rngs=rngs, **kwargs)
+        if _IS_LENT:
+            drop_absent(self)
         self.lora = LoRA(
             in_features,
             lora_rank,
@@ -199,5 +205,7 @@ class LoRALinear(_LinearBase):  # type: ignore[misc]
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """``(..., in_features)`` to ``(..., out_features)``."""
-        y: jax.Array = nnx.Linear.__call__(self, x) + self.lora(x)
+        call = nnx.Linear.__call__
+        dense = lending(call, self, self, x) if _IS_LENT else call(self, x)
+        y: jax.Array = dense + self.lora(x)
         return y

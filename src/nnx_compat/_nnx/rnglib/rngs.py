@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 
 from ... import functional
+from ..._release import here
 from ...functional import Path, Predicate
 from ...revisions import nnx
 from .._native_classes import standing_in_for
@@ -127,6 +128,10 @@ class Rngs(
             split: how many, to split them as well; or such by filter.
         """
         return _each(self, split, split_stream, fork_stream)
+
+
+if here.streams_hash_their_counts:
+    from .hashed import HashedRngs as Rngs
 
 
 def _same(stream: NativeStream) -> NativeStream:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from ...._release import native
+from ... import newest
 from ..._native_classes import standing_in_for
 from ...rnglib.streams import fork_stream, is_stream
+from .._absent import drop_absent
 
 if TYPE_CHECKING:
     from flax.nnx import MultiHeadAttention as NativeAttention
@@ -41,6 +43,8 @@ class MultiHeadAttention(
     @functools.wraps(NativeAttention.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, rngs: Any, **usual: Any) -> None:
         super().__init__(*args, rngs=rngs, **usual)
+        own: dict[str, Any] = self.__dict__
+        own.update({name: _in_place_of(layer) for name, layer in own.items()})
         # the first releases keep none, and are not asked to
         kept = usual.get("keep_rngs", True) and self.dropout_rate > 0
         self.rngs = fork_stream(rngs["dropout"]) if kept else None
@@ -53,3 +57,15 @@ class MultiHeadAttention(
             stream = types.SimpleNamespace(dropout=stream)
         out: jax.Array = super().__call__(*args, rngs=stream, **kwargs)
         return out
+
+
+def _in_place_of(layer: object) -> Any:
+    """Ours for a layer inside, if it is one of Flax's: without a Param of None."""
+    for name in ("LinearGeneral", "LayerNorm"):
+        ours = newest(name)
+        if type(layer) is native[name] and ours is not native[name]:
+            new = object.__new__(ours)  # a class of two bases cannot be assigned to
+            vars(new).update(vars(layer))
+            drop_absent(new)
+            return new
+    return layer

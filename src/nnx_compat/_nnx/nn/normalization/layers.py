@@ -12,8 +12,10 @@ from jax.nn import initializers
 
 from ....errors import ArgumentValueError
 from ....revisions import nnx
+from ..._native_classes import standing_in_for
 from ..._variable_attributes import new_param, value_of
 from .. import dtypes
+from .._absent import AbsentParameters
 from .._extending import extending
 from .._types import NO_METADATA, Axes, Metadata, PromoteDtype
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from jax.nn.initializers import Initializer
     from jax.typing import DTypeLike
 
-__all__ = ["GroupNorm", "InstanceNorm", "RMSNorm"]
+__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
 
 
 class Normalization(nnx.Module):  # type: ignore[misc, name-defined]
@@ -351,3 +353,37 @@ class RMSNorm(Normalization):
         axes = self.reduction_axes
         found = statistics(self, x, axes, mask, centred=False)
         return normalized(self, x, found, (scale, None), axes, self.feature_axes)
+
+
+class BatchNorm(
+    AbsentParameters,
+    nnx.BatchNorm,  # type: ignore[misc, name-defined]
+    metaclass=standing_in_for(nnx.BatchNorm),  # type: ignore[metaclass]
+):
+    """Normalization by the statistics of the batch.
+
+    It takes what the layer of the installed release takes.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> layer = nnx.BatchNorm(2, use_bias=False, rngs=nnx.Rngs(0))
+        >>> layer.bias is None
+        True
+    """
+
+
+class LayerNorm(
+    AbsentParameters,
+    nnx.LayerNorm,  # type: ignore[misc, name-defined]
+    metaclass=standing_in_for(nnx.LayerNorm),  # type: ignore[metaclass]
+):
+    """Normalization over the features of each example.
+
+    It takes what the layer of the installed release takes.
+
+    Example:
+        >>> from nnx_compat import nnx
+        >>> layer = nnx.LayerNorm(2, use_bias=False, rngs=nnx.Rngs(0))
+        >>> layer.bias is None
+        True
+    """

@@ -12,6 +12,7 @@ from jax.nn import initializers
 from ....errors import ArgumentValueError, RefusedArgumentError
 from ....functional import set_metadata
 from ....revisions import flax_version, nnx
+from ... import newest
 from .._extending import extending
 from .._types import NO_METADATA, Metadata, Shape
 
@@ -124,7 +125,7 @@ class Cell(RNNCellBase):
         self.carry_init = carry_init
         for dense in self._layers:
             options: Mapping[str, Any] = {"bias_init": bias_init}
-            layer = nnx.Linear(
+            layer = newest("Linear")(
                 hidden_features if dense.of_carry else in_features,
                 dense.gates * hidden_features,
                 use_bias=dense.use_bias,

@@ -10,6 +10,7 @@ from ...._release import native
 from ....errors import ArgumentTypeError, kind_of
 from ....functional import Filter, Nested
 from ....revisions import nnx
+from ... import newest
 from ..._node import Node
 from ..._parameters import check
 from ..._pytree_attributes import as_attribute, pytree_attribute, set_pytree
@@ -108,7 +109,9 @@ class Optimizer(_Base, Generic[M]):  # type: ignore[misc]
         self.step = OptState(jnp.array(0, dtype=jnp.uint32))
         self.tx = tx
         params = as_attribute(trained(model, wrt))
-        set_pytree(self, "opt_state", to_opt_state(tx.init(params)))
+        # on newer releases what a tuple holds is data only where it is said to be
+        opt_state = newest("data")(to_opt_state(tx.init(params)))
+        set_pytree(self, "opt_state", opt_state)
         self.wrt = wrt
         remember(self, model)
 
