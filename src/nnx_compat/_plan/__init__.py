@@ -18,14 +18,15 @@ from ._structures import (
     mergeable,
     met,
     note_built,
-    note_clone,
     note_merge,
     note_split,
+    note_use,
+    updated,
 )
 from ._walk import OBJECT, Unplanned, Walk
 
 __all__ = [
     "OBJECT", "Leaves", "Pick", "Plan", "Structure", "Unplanned", "Walk", "copied",
-    "mergeable", "met", "note_built", "note_clone", "note_merge", "note_split", "pick",
-    "read", "write", "write_each",
+    "mergeable", "met", "note_built", "note_merge", "note_split", "note_use", "pick",
+    "read", "updated", "write", "write_each",
 ]  # fmt: skip

@@ -18,9 +18,10 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from .._release import here
-from ..revisions import bound
+from ..revisions import bound, nnx
 from ..revisions.get_value import Path
 from ._building import Building
+from ._live import live
 from ._nesting import Nesting, joined
 from ._pick import Pick, pick
 from ._plan import Leaves, Plan, in_order, read, write_each
@@ -143,25 +144,10 @@ class Structure:
         Returns:
             False where nothing was done.
         """
-        leaves, variables = self.leaves(state), found.variables
-        if leaves is None or found.bare or not bound.belong_here(variables):
+        leaves = self.leaves(state)
+        if leaves is None or found.bare:
             return False
-        new = bound.own_values(bound.values_of(leaves))
-        old = bound.own_values(read(variables))
-        if new is None or old is None:
-            return False
-        try:
-            annotations = bound.annotations(variables)
-            if (
-                bound.kinds(leaves) != list(map(type, variables))
-                or list(map(_shape, new)) != list(map(_shape, old))
-                or annotations(leaves) != annotations(variables)
-            ):
-                return False
-        except (AttributeError, TypeError, ValueError):
-            return False  # a value without a shape, metadata that cannot be compared
-        write_each(variables, new)
-        return True
+        return _written(found.variables, leaves)
 
     def _plan(self, node: object, walk: Walk, paths: list[Path], live: Any) -> None:
         statics = [walk.met[number] for number in walk.statics]
@@ -180,6 +166,32 @@ class Structure:
         order += [path for path in paths if path not in live]
         named = {tuple(map(str, path[1:])): i for i, path in enumerate(order)}
         return Nesting(state, named)
+
+
+def _written(variables: Sequence[Any], leaves: Sequence[Any]) -> bool:
+    """Give Variables the values of leaves that differ in nothing else.
+
+    Returns:
+        False where nothing was done.
+    """
+    if not bound.belong_here(variables):
+        return False
+    new = bound.own_values(bound.values_of(leaves))
+    old = bound.own_values(read(variables))
+    if new is None or old is None:
+        return False
+    try:
+        annotations = bound.annotations(variables)
+        if (
+            bound.kinds(leaves) != list(map(type, variables))
+            or list(map(_shape, new)) != list(map(_shape, old))
+            or annotations(leaves) != annotations(variables)
+        ):
+            return False
+    except (AttributeError, TypeError, ValueError):
+        return False  # a value without a shape, metadata that cannot be compared
+    write_each(variables, new)
+    return True
 
 
 _shape = operator.attrgetter("shape")
@@ -247,8 +259,28 @@ def mergeable(graphdef: Any) -> Structure | None:
     return structure if structure.can_build else None
 
 
-def note_clone(node: object) -> None:
-    """Remember that Flax copied a node, and make a plan if it did before."""
+def updated(node: object, state: Any) -> bool:
+    """Give the Variables of a node that has no plan the values of a state.
+
+    Returns:
+        False where Flax has to do it, and nothing was done.
+    """
+    found = live(node) if _ours and isinstance(state, nnx.State) else None
+    if found is None:
+        return False
+    leaves = bound.flatten(state)
+    try:
+        variables = [found[path] for path in leaves]
+        if not _written(variables, list(leaves.values())):
+            return False
+    except (AttributeError, KeyError):
+        return False  # a leaf of another kind, or that is no Variable
+    note_use(node)
+    return True
+
+
+def note_use(node: object) -> None:
+    """Remember that a node was met and not split, and make a plan if it was before."""
     known = _known(node)
     if known is not None and _due(known.misses + 1):
         note_split(node, *bound.split(node))

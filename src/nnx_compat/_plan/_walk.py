@@ -105,7 +105,7 @@ class Walk:
                 value = content[key]
                 number = len(self.met)
                 self.where.append((at, key))
-                there = (*path, _name(container, key))
+                there = (*path, name_in(container, key))
                 self.met.append(Seen(there, value))
                 if keyed and key in INSTANCE_STATE:
                     continue
@@ -133,11 +133,11 @@ class Walk:
                 return True
             self.variables.append(number)
             return False
-        if value is not None and registry.is_node(value) and not _is_leaf(value):
+        if value is not None and registry.is_node(value) and not is_leaf(value):
             if kind in (list, dict) or isinstance(value, _CONTAINERS):
                 return True
             raise Unplanned(f"{kind.__name__} is a pytree of its own")
-        if _is_leaf(value):
+        if is_leaf(value):
             self.bare.append(number)
         else:
             self.statics.append(number)
@@ -149,7 +149,7 @@ def is_live(kind: type) -> bool:
     return nnx.Variable in kind.__mro__
 
 
-def _is_leaf(value: object) -> bool:
+def is_leaf(value: object) -> bool:
     """Whether NNX takes it for a leaf though it is no Variable."""
     if isinstance(value, bound.reference_types):
         raise Unplanned("a reference to an array")
@@ -170,7 +170,7 @@ def _content(value: Any) -> Any:
     return value if holder is None else getattr(value, holder)
 
 
-def _name(container: Any, key: Any) -> Any:
+def name_in(container: Any, key: Any) -> Any:
     """How Flax names an item in a path."""
     if isinstance(container, _COPIES) and key == "value":
         ((found, _),), _ = jax.tree_util.tree_flatten_with_path(container)

@@ -228,6 +228,8 @@ def update(node: object, state: State | Nested, /, *states: State | Nested) -> N
     met = None if states else _met(node)
     if met is not None and met[0].update(met[1], state):
         return
+    if not (met or states or is_lent()) and _plan.updated(node, state):
+        return
     graphdef, state_of_now = bound.live_split(node)
     refuse_lent("update", state_of_now)
     if met is None:
@@ -261,7 +263,7 @@ def clone(node: Node, /) -> Node:
             return made
     copied = bound.clone(node)
     if met is None:
-        _plan.note_clone(node)
+        _plan.note_use(node)
     return copied
 
 

@@ -397,7 +397,8 @@ def _flatten_into(
 ) -> None:
     for key in sorted(mapping):
         value = mapping[key]
-        if isinstance(value, state_type):
+        # not isinstance: State is an abstract class, which answers in Python
+        if state_type in type(value).__mro__:
             value = value.raw_mapping  # type: ignore[attr-defined]
         if isinstance(value, dict):
             _flatten_into(flat, (*path, key), value, state_type)

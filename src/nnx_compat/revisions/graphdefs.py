@@ -27,37 +27,34 @@ def leaf_paths(graphdef: Any) -> list[Path]:
 
 def _listed(graphdef: Any) -> list[Path]:
     """Nodes and attributes are two lists, in the order of a walk."""
-    nodes, attributes = iter(graphdef.nodes), iter(graphdef.attributes)
+    # every merge pays for this: no call for each attribute, and no path for a Static
+    nodes = iter(graphdef.nodes)
+    root = next(nodes)
+    if _kind(root) != "NodeDef":
+        return [()] if _kind(root) != "NodeRef" else []
     found: list[Path] = []
     #: what is open: a path, and how many attributes of it are still to come
     path: Path = ()
     stack: list[tuple[Path, int]] = []
-    left = _opened(next(nodes), path, found)
-    while True:
+    left = root.num_attributes
+    for key, value in graphdef.attributes:
         while not left:
-            if not stack:
-                return found
             path, left = stack.pop()
         left -= 1
-        key, value = next(attributes)
-        kind = _kind(value)
+        kind = type(value).__name__
+        if kind == "Static":
+            continue
         if kind == "NodeAttr":
-            stack.append((path, left))
-            path = (*path, key)
-            left = _opened(next(nodes), path, found)
-        elif kind != "Static":
+            node = next(nodes)
+            kind = type(node).__name__
+            if kind == "NodeDef":
+                stack.append((path, left))
+                path = (*path, key)
+                left = node.num_attributes
+                continue
+        if kind != "NodeRef":
             found.append((*path, key))
-
-
-def _opened(node: Any, path: Path, found: list[Path]) -> int:
-    """How many attributes a node has; what is no node is a leaf, or was met before."""
-    kind = _kind(node)
-    if kind == "NodeDef":
-        count: int = node.num_attributes
-        return count
-    if kind != "NodeRef":
-        found.append(path)
-    return 0
+    return found
 
 
 def _kind(value: object) -> str:
