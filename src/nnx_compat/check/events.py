@@ -14,6 +14,7 @@ __all__ = [
     "Asked",
     "Attribute",
     "Call",
+    "Captured",
     "Class",
     "Event",
     "Flattened",
@@ -216,6 +217,23 @@ class Item(Event):
 
 
 @dataclass(frozen=True)
+class Captured(Event):
+    """A traced function changes an object from outside of it, by running it.
+
+    Attributes:
+        owner: the object.
+        sure: whether running it certainly changes it, whatever the program says of the
+            mode in which its layers run.
+        jitted: whether it comes from outside of a ``jit``.
+    """
+
+    node: ast.Call
+    owner: Instance
+    sure: bool
+    jitted: bool
+
+
+@dataclass(frozen=True)
 class Operated(Event):
     """A Variable is used as its array: ``x @ w``, ``-w``, ``jnp.sum(w)``.
 
@@ -251,6 +269,7 @@ class Stored(Event):
         known: what is known of what is assigned.
         in_init: whether it is assigned while the instance is made.
         arrays: of a plain container, whether there is an array in it.
+        emptied: whether it comes in the place of None, or of another constant.
     """
 
     owner: ClassInfo
@@ -261,6 +280,7 @@ class Stored(Event):
     known: Value = None
     in_init: bool = True
     arrays: Arrays = ""
+    emptied: bool = False
 
 
 @dataclass(frozen=True)
@@ -345,5 +365,6 @@ class Refusal(Event):
 
 #: Events that are about more than one place where code meets NNX.
 UNCOUNTED = (
-    Asked, Class, Flattened, Mapped, Operated, Outside, Refusal, Treated, Unknown,
+    Asked, Captured, Class, Flattened, Mapped, Operated, Outside, Refusal, Treated,
+    Unknown,
 )  # fmt: skip

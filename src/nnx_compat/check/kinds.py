@@ -234,7 +234,7 @@ def has(owner: Value, attribute: str, version: str) -> bool | None:
 
 def _namespace_has(owner: Dotted, attribute: str, version: str) -> bool | None:
     if owner.compat:
-        if owner.path != "nnx" or masks.name(f"nnx.{attribute}") is None:
+        if owner.path != "nnx" or attribute.startswith("_"):
             return None
         return releases.has(masks.provided(f"nnx.{attribute}"), version)
     if owner.path == "flax":

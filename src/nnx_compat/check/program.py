@@ -76,6 +76,15 @@ _MESH = re.compile(
     r"Mesh\(|\b(?:set|use|make|create|with)_mesh|\bwith\s[^:\n]*mesh|always_shard_variable"
 )
 
+#: What makes a BatchNorm, or a Dropout, one that changes nothing when it is run.
+_MODE = re.compile(
+    r"\.eval\(|use_running_average|deterministic|set_attributes|\bview\(|training"
+)
+_INSTALLS = re.compile(
+    r"\b(?:nnx_compat|nc)\.install\(|\bfrom\s+nnx_compat\s+import\s[^\n]*\binstall\b"
+)
+_CHANGES = re.compile(r"\b(?:BatchNorm|Dropout|SpectralNorm)\b")
+
 
 class Program:
     """All files of a check.
@@ -91,6 +100,9 @@ class Program:
         own_names: the names of all methods of the program's classes.
         given: the names of what is assigned to attributes of Modules of Flax.
         is_meshless: whether nothing in it speaks of a mesh.
+        is_moded: whether something in it says in which mode layers run.
+        is_installed: whether it puts nnx_compat in the place of NNX itself.
+        has_changing: whether there are layers in it that change when they are run.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
@@ -107,6 +119,9 @@ class Program:
         self._found: dict[tuple[tuple[str, ...], str], Unit | None] = {}
         self.units = self._wanted(list(sources))
         # a mesh, or the setting that makes one needless, is rarely where it matters
+        self.is_moded = any(_MODE.search(u.source.text) for u in self.units)
+        self.is_installed = any(_INSTALLS.search(u.source.text) for u in self.units)
+        self.has_changing = any(_CHANGES.search(u.source.text) for u in self.units)
         self.is_meshless = not any(_MESH.search(u.source.text) for u in self.units)
 
     def _wanted(self, sources: list[Source]) -> list[Unit]:

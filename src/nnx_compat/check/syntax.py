@@ -52,6 +52,13 @@ def dotted(node: ast.AST | None) -> str:
     return ""
 
 
+def root_of(node: ast.expr) -> str:
+    """The name that an expression begins with: ``a`` of ``a.b["c"].d``, else ``""``."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def is_attribute_of(node: ast.AST, name: str) -> TypeGuard[ast.Attribute]:
     """Whether it is ``name.attribute``."""
     return (

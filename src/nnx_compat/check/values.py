@@ -72,6 +72,7 @@ class Instance:
         gradient: whether it is what ``nnx.grad`` gave.
         streams: of a Rngs, the names of its streams, where they are plain.
         arrays: whether it holds an array, for what it was made with.
+        shared: whether ``merge`` put Variables from outside of a traced function in it.
     """
 
     kind: str | ClassInfo
@@ -83,6 +84,7 @@ class Instance:
     gradient: bool = False
     streams: frozenset[str] | None = None
     arrays: Arrays = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ class ClassInfo:
         given: every attribute that its methods give its instances.
         making: the methods that run while an instance is made.
         made_with: the attributes that those assign.
+        emptied: the attributes that ``__init__`` sets to a constant first: in which
+            line, and whether it sets them to nothing else.
         told: the attributes that it says are data.
         named_like: what the names begin and end with of those that are put together.
         fields: the annotated names of the body, in order.
@@ -137,6 +141,7 @@ class ClassInfo:
     given: set[str] = field(default_factory=set)
     making: set[str] = field(default_factory=set)
     made_with: set[str] = field(default_factory=set)
+    emptied: dict[str, tuple[int, bool]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     named_like: set[tuple[str, str]] = field(default_factory=set)
     fields: list[str] = field(default_factory=list)
@@ -303,6 +308,8 @@ class Function:
         passed: what calls in the project give to its parameters.
         owner: of a method, its class.
         yields: whether a call gives something to loop over.
+        traced: the transform that runs it, so that what is outside is of another
+            trace; ``jit`` before others.
         turn: what is being read.
         users: what has asked what it gives.
     """
@@ -314,6 +321,7 @@ class Function:
     passed: dict[str, Value] = field(default_factory=dict)
     owner: ClassInfo | None = None
     yields: bool = False
+    traced: str = ""
     turn: Turn = field(default_factory=Turn)
     users: set[Reader] = field(default_factory=set)
     _touched: dict[str, Touched] = field(default_factory=dict, init=False)

@@ -212,5 +212,14 @@ def _store(
             (in_method and scope.in_init)
             or any(target.attr in one.made_with for one in info.families()),
             arrays_in(value) if holds else "",
+            emptied=in_method and not told and _is_emptied(info, target, scope.in_init),
         )
     )  # fmt: skip
+
+
+def _is_emptied(info: ClassInfo, target: ast.Attribute, in_init: bool) -> bool:
+    """Whether an attribute certainly is a constant before something is assigned."""
+    line, alone = info.emptied.get(target.attr, (0, False))
+    if not line:
+        return False
+    return target.lineno > line if in_init else alone

@@ -21,6 +21,7 @@ from ..values import (
 )
 from .arguments import Given
 from .assignments import appended
+from .captured import note_captured
 from .effects import changes_argument, changes_when_run
 from .expressions import attribute_of
 from .reading import Reading, expression
@@ -54,6 +55,7 @@ def _call(reading: Reading, node: ast.Call) -> Value:
         _show_handed_on(reading, node, owner, given)
         _note_unknown(reading, node, owner, given)
     _note_changes(reading, node, called, owner, given)
+    note_captured(reading, node, called, given)
     _note_added(reading, node, owner, given)
     return result(reading, node, called, given, owner)
 

@@ -10,7 +10,13 @@ from .. import events, kinds
 from ..syntax import FunctionNode, first_argument, is_none, unsubscripted
 from ..values import ClassInfo, Dotted, Function, Instance, Made, Partial, Value, known
 from .annotations import annotated
-from .members import find_in_body, find_in_method, find_making, find_stored
+from .members import (
+    find_emptied,
+    find_in_body,
+    find_in_method,
+    find_making,
+    find_stored,
+)
 from .reading import Reading, statement
 from .scopes import Scope
 
@@ -142,6 +148,7 @@ def _find_members(
     info.fields = fields
     if is_new:
         find_making(info)
+        find_emptied(info)
 
 
 def _says_data(reading: Reading, node: ast.AnnAssign) -> bool:

@@ -129,6 +129,8 @@ def _attribute_of_path(reading: Reading, node: ast.Attribute, owner: Dotted) -> 
         return through_nnx_compat(path)
     module = module_path(path)
     if module is not None:
+        if reading.program.is_installed:
+            return Dotted("nnx", compat=True)
         reading.show(events.Import(node, module))
         return Dotted("nnx")
     public = owner.path == "nnx" and not node.attr.startswith("_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from ... import facts
 from .. import events, masks
@@ -11,19 +12,19 @@ from ..program import Unit
 from ..values import Dotted, Local
 from .reading import Reading, statement
 
-__all__: list[str] = []
+__all__ = ["of_flax"]
 
 
 @statement(ast.Import)
 def _import(reading: Reading, node: ast.Import) -> None:
     for alias in node.names:
         module = module_path(alias.name)
-        if module is not None:
+        if module is not None and not reading.program.is_installed:
             reading.show(events.Import(node, module, by_import=True))
         # without ``as``, the first part of a dotted path is bound
         bound = alias.name if alias.asname else alias.name.split(".")[0]
         unit = reading.program.module(reading.unit, bound)
-        value = imported(bound) if unit is None else Local(unit)
+        value = of_flax(reading, imported(bound)) if unit is None else Local(unit)
         reading.bind(alias.asname or bound, value)
 
 
@@ -36,7 +37,8 @@ def _import_from(reading: Reading, node: ast.ImportFrom) -> None:
         return
     source = node.module or ""
     module = module_path(source)
-    if module is not None:
+    installed = reading.program.is_installed
+    if module is not None and not installed:
         reading.show(events.Import(node, module, by_import=True))
     for alias in node.names:
         if alias.name == "*":
@@ -44,16 +46,26 @@ def _import_from(reading: Reading, node: ast.ImportFrom) -> None:
             continue
         dotted = f"{source}.{alias.name}"
         own = module_path(dotted)
-        if module is None and own is not None:
+        if module is None and own is not None and not installed:
             reading.show(events.Import(node, own, by_import=True))
-        value = imported(dotted)
+        value = of_flax(reading, imported(dotted))
         if module in ROOTS or masks.inside(value.path) is not None:
-            reading.show(events.Name(alias, value.path, by_import=True))
+            reading.show(
+                events.Name(alias, value.path, by_import=True, compat=value.compat)
+            )
         if source == "nnx_compat.nnx":
             reading.show(events.Name(alias, value.path, by_import=True, compat=True))
         if own is None and source.partition(".")[0] == "flax":
             reading.show(events.Outside(alias, dotted, by_import=True))
         reading.bind(alias.asname or alias.name, value)
+
+
+def of_flax(reading: Reading, value: Dotted) -> Dotted:
+    """What is imported of Flax, where ``nnx_compat.install()`` has put our own in."""
+    is_nnx = value.path == "nnx" or value.path.startswith("nnx.")
+    if is_nnx and reading.program.is_installed:
+        return replace(value, compat=True)
+    return value
 
 
 def _is_in_project(reading: Reading, node: ast.ImportFrom) -> bool:

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from ..syntax import FunctionNode, dotted, first_argument, is_attribute_of
 from ..values import ClassInfo, Function
 
-__all__ = ["find_in_body", "find_in_method", "find_making", "find_stored"]
+__all__ = [
+    "find_emptied", "find_in_body", "find_in_method", "find_making", "find_stored",
+]  # fmt: skip
 
 
 def find_in_body(body: Iterable[ast.stmt], info: ClassInfo) -> None:
@@ -60,6 +62,34 @@ def find_making(info: ClassInfo) -> None:
                     info.made_with.add(node.attr)
                 else:
                     waiting.append(node.attr)
+
+
+def find_emptied(info: ClassInfo) -> None:
+    """Note the attributes that ``__init__`` sets to a constant first, and where.
+
+    By a statement of its own, and none under a condition: so whatever comes after it
+    comes in the place of the constant.
+    """
+    method = info.methods.get("__init__")
+    if method is None or isinstance(method.node, ast.Lambda):
+        return
+    first = first_argument(method.node.args)
+    stored: dict[str, list[int]] = {}
+    for node in method.parts:
+        if is_attribute_of(node, first) and isinstance(node.ctx, ast.Store):
+            stored.setdefault(node.attr, []).append(node.lineno)
+    for one in method.node.body:
+        target: ast.expr | None = None
+        if isinstance(one, ast.Assign):
+            target = one.targets[0]
+        elif isinstance(one, ast.AnnAssign):
+            target = one.target
+        if target is None or not is_attribute_of(target, first):
+            continue
+        lines = stored.get(target.attr, [])
+        first_of_all = min(lines, default=0) == target.lineno
+        if first_of_all and isinstance(getattr(one, "value", None), ast.Constant):
+            info.emptied[target.attr] = target.lineno, len(lines) == 1
 
 
 def find_stored(function: Function, name: str, info: ClassInfo) -> None:

@@ -29,6 +29,7 @@ from ..values import (
     known,
 )
 from .arguments import Given, hand_over
+from .captured import shared, trace
 from .expressions import operated
 from .reading import Reading
 from .transforms import (
@@ -205,7 +206,8 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
         if path in ("nnx.split", "nnx.state"):
             return _states(node, called, first)
         if path == "nnx.merge":
-            return first.origin if isinstance(first, Instance) else None
+            model = first.origin if isinstance(first, Instance) else None
+            return model if called.compat else shared(reading, node, model)
         if path == "nnx.clone":
             return first
         if path == "nnx.static":
@@ -221,6 +223,8 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
             return Several((), Instance("nnx.Param"), "tuple")
         if path in FIRST and isinstance(first, Instance):
             return first
+    if path in ("nnx.to_pure_dict", "nnx_compat.to_pure_dict"):
+        return Keys()
     if path == "nnx.Dict":
         return Keys(tuple(given.keywords.items()), plain=False)
     if path == "nnx.Rngs":
@@ -293,6 +297,7 @@ def _transform(reading: Reading, node: ast.expr, called: Dotted, given: Given) -
         and not ({"f", "fun"} & given.keywords.keys())
     ):
         return Partial(called, (), tuple(given.keywords.items()), node)
+    trace(reading, called.path, function)
     made = transformed(called, known(function), node)
     if called.path.endswith(".cached_partial"):
         return Partial(known(function), tuple(given.arguments[1:]), (), node)
@@ -433,6 +438,7 @@ def decorated(
     value: Value = function
     for node, decorator in decorators:
         if isinstance(decorator, Dotted) and is_transform(decorator.path):
+            trace(reading, decorator.path, value)
             value = transformed(decorator, value, node)
         elif isinstance(decorator, Dotted) and decorator.path.startswith("contextlib."):
             value = Transformed(decorator.path, value, node)

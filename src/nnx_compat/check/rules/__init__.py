@@ -54,7 +54,9 @@ def _listed() -> tuple[Rule[Any], ...]:
         arguments,
         array_attributes,
         base_orders,
+        captured,
         deprecated,
+        emptied,
         flat_states,
         loops,
         lora,
@@ -102,6 +104,7 @@ def _listed() -> tuple[Rule[Any], ...]:
         pytrees.TREE, stale_states.RULE, states_with_rngs.RULE, merged_copies.RULE,
         swallowed.RULE, lora.RULE, lora.ASKED, stream_paths.RULE, refusals.RULE,
         deprecated.RULE, deprecated.METHODS, plain_states.RULE, flat_states.RULE,
+        captured.RULE, emptied.RULE,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 

@@ -34,11 +34,15 @@ INSTEAD = {
 #: that has them without data.
 _FIELDS = frozenset({"value", "type", "raw_value", "key", "count", "tag"})
 
+#: Classes of NNX that nnx_compat hands on as they are, where it has none of its own.
+_NATIVE = ("nnx.State", "nnx.Rngs", "nnx.RngStream")
+
 
 def find(event: events.Attribute) -> Problem | None:
     """A member that not every release has."""
     attribute, owner = event.node.attr, event.owner
-    if owner.compat and not kinds.is_variable(owner):
+    ours = owner.compat and not kinds.is_variable(owner)
+    if ours and owner.kind not in _NATIVE:
         return None
     path = kinds.member(owner, attribute)
     if not path or attribute in kinds.ARRAY:
@@ -46,7 +50,7 @@ def find(event: events.Attribute) -> Problem | None:
     if event.stored and kinds.is_module(owner):
         return None  # every release takes it as an attribute of that Module
     there = masks.member(path)
-    kind_there = masks.on(kinds.of(owner)[0])
+    kind_there = (masks.native if ours else masks.on)(kinds.of(owner)[0])
     if attribute in _FIELDS:
         there = releases.ALL
     if owner.attribute and kinds.is_variable(owner):
@@ -112,4 +116,5 @@ assert weight.get_value() == 2.0
     ),
     event=events.Attribute,
     find=find,
+    compat=True,
 )

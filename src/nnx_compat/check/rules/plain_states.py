@@ -20,6 +20,8 @@ def find(event: events.Call) -> Problem | None:
     """A dict of arrays that is given to ``update`` or ``merge``."""
     if event.path not in _TAKES or len(event.arguments) < 2:
         return None
+    if event.compat and event.path != "nnx.merge":
+        return None  # which takes dicts everywhere, through nnx_compat
     first, *states = event.arguments
     dicts = [one for one in states if isinstance(one, Keys) and one.plain]
     if not dicts:
@@ -28,7 +30,9 @@ def find(event: events.Call) -> Problem | None:
         masks.behaviour(_TAKES[event.path]),
         f"`{event.path}` takes a plain dict on flax",
         error="AttributeError",
-        instead=f"{event.path.replace('nnx', 'nnx_compat')}, which takes dicts",
+        instead="nnx_compat.update, which takes dicts"
+        if event.path == "nnx.update"
+        else "nnx_compat.from_pure_dict(state, d), which gives a State",
     )
     names = [name for one in dicts for name in _text_indices(first, one)]
     if event.path != "nnx.update" or not names:
@@ -83,4 +87,5 @@ nc.update(model, {"kernel": jnp.zeros((2, 3))})
     remedy="`nnx_compat.update`, which takes dicts on every release.",
     event=events.Call,
     find=find,
+    compat=True,
 )

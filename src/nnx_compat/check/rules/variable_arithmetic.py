@@ -53,4 +53,5 @@ assert (jnp.ones(2) * nc.get_value(weight)).sum() == 2.0
     remedy="`nnx_compat.get_value(variable)`, or `.value`.",
     event=events.Operated,
     find=find,
+    compat=True,
 )
