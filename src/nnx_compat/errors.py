@@ -188,6 +188,8 @@ class RemovedNameWarning(DeprecationWarning):
 
 class NotBroadcastWarning(UserWarning):
     """``set_value`` got a value that was likely meant to be broadcast, and was not."""
+
+
 class OlderMeaningWarning(UserWarning):
     """A name that means less here than on the newest release, at its first use."""
 

@@ -399,7 +399,7 @@ def _flatten_into(
         value = mapping[key]
         # not isinstance: State is an abstract class, which answers in Python
         if state_type in type(value).__mro__:
-            value = value.raw_mapping  # type: ignore[attr-defined]
+            value = value.raw_mapping
         if isinstance(value, dict):
             _flatten_into(flat, (*path, key), value, state_type)
         else:

@@ -21,7 +21,7 @@ else:
     NativeRngs, NativeStream = nnx.Rngs, nnx.RngStream
 
 
-class _Stream(NativeStream):
+class _Stream(NativeStream):  # type: ignore[misc]
     """A stream that folds its count into its key."""
 
     def make_rng(self) -> jax.Array:
