@@ -74,7 +74,7 @@ def note_captured(
     if isinstance(called, Bound):
         owner, method = called.owner, getattr(called.function.node, "name", "")
         where = node.func.value if isinstance(node.func, ast.Attribute) else where
-    if not isinstance(owner, Instance) or owner.compat:
+    if not isinstance(owner, Instance) or (owner.compat and not owner.shared):
         return
     crossed = _of_streams(reading, node, given)
     if crossed and kinds.is_module(owner):

@@ -207,7 +207,8 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
             return _states(node, called, first)
         if path == "nnx.merge":
             model = first.origin if isinstance(first, Instance) else None
-            return model if called.compat else shared(reading, node, model)
+            detaches = called.compat and not _is_of_namespace(reading, node)
+            return model if detaches else shared(reading, node, model)
         if path == "nnx.clone":
             return first
         if path == "nnx.static":
@@ -239,6 +240,15 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
     if path.partition(".")[0] in ("optax", "nnx") and isinstance(node, ast.Call):
         return Made(path, node)
     return None
+
+
+def _is_of_namespace(reading: Reading, node: ast.expr) -> bool:
+    """Whether ``nnx.merge`` is called, of nnx_compat's namespace, and not our own."""
+    function = node.func if isinstance(node, ast.Call) else None
+    if not isinstance(function, ast.Attribute):
+        return False
+    owner = reading.peek(function.value)
+    return isinstance(owner, Dotted) and owner.path == "nnx"
 
 
 def _written(node: ast.expr, new: Instance, given: Given) -> Instance:
