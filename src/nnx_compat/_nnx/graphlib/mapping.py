@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 
 from ... import functional
+from ..._release import here
 from ...errors import ArgumentValueError
 from ...functional import Path
+from ...revisions import nnx
 from .._parameters import check
 from ._rewiring import rewired
 from ._walk import children, is_graph_node, put
@@ -56,6 +58,8 @@ def map(
         new = f(path, leaf)
         return functional.as_leaf(leaf, new) if recreate_variables else new
 
+    if here.split_is_a_method and isinstance(node, nnx.State):  # no node there
+        return functional.map_state(change, node)
     return rewired(node, change)
 
 

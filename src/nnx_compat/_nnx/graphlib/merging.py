@@ -102,7 +102,12 @@ def _in_variable(nodedef: Any, key: Hashable, value: object) -> object:
             f"{flax_version} does not know the types of Variables",
             instead="merge(graphdef, nnx_compat.from_pure_dict(nnx.state(model), ...))",
         )
-    return nnx.VariableState(kind, value)
+    # of a Variable, whose lists of hooks belong to its state where it has such
+    return (
+        kind(value).to_state()
+        if here.hooks_are_lists
+        else nnx.VariableState(kind, value)
+    )
 
 
 def _unpacked(
