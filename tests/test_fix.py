@@ -168,6 +168,17 @@ def test_the_import_goes_behind_docstring_and_future():
     ast.parse(text)
 
 
+def test_every_place_that_is_left_has_its_reason():
+    def reasons(line, to="portable", **options):
+        script = f"{HEAD}m, w = load(), nnx.Param(1)\n{line}\n"
+        return [why for _, why in fixed(script, to, **options).left]
+
+    assert reasons("nnx.no_such_name") == ["no other form is certain to mean the same"]
+    assert reasons("w.value", only=["NC311"]) == ["--only leaves it out"]
+    [unsafe] = reasons("nnx.state(m).flat_state()")
+    assert unsafe == "--unsafe writes what may mean something else"
+
+
 def test_the_import_goes_ahead_of_its_first_use():
     script = (
         "if True:\n    from flax import nnx\nw = nnx.Param(1)\nw.value\nimport flax\n"
@@ -428,7 +439,9 @@ def test_what_is_left_is_a_line(tmp_path, capsys):
     file = tmp_path / "a.py"
     file.write_text("from flax import nnx\nw = nnx.Param(1)\na = w.value = 2\n")
     assert cli.main(["fix", str(file)]) == 0
-    assert f"{file}:3:5: NC501" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"{file}:3:5: NC501" in out
+    assert "(left: no other form is certain to mean the same)" in out
 
 
 def test_a_broken_file_leaves_all_others_as_they_are(project, capsys):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ..findings import Finding
 from ..program import Program
 from ..reader import Reading, read
+from ..rewrites import Rewrite
 from ..sources import Source, SourceError
 from .aim import Aim
 from .doubts import Around
@@ -114,6 +115,7 @@ def fix_program(
         for index, source in enumerate(now):
             reading = readings.get(source)
             if reading is not None:
+                refused[index].clear()  # the lines were others in the round before
                 draft = _drafted(reading, aim, refused[index], models, around[source])
                 changed |= _apply(draft, fixed[index])
         if not changed:
@@ -201,17 +203,29 @@ def _rewrites(
                 refused[finding.line, finding.column] = (
                     "not every update of an Optimizer is known with its model"
                 )
-        if rewrite is None or not aim.wants(code):
-            continue
+        place = finding.line, finding.column
         if not (finding.excluded | finding.warns) & aim.mask:
             continue
-        template = aim.template(rewrite)
-        context = getattr(rewrite.whole, "ctx", None)
-        if template and isinstance(context, (ast.Load, type(None))):
+        template = aim.template(rewrite) if rewrite is not None else ""
+        if rewrite is None or not template or not aim.wants(code):
+            refused.setdefault(place, _why_not(rewrite, aim, code))
+            continue
+        if isinstance(getattr(rewrite.whole, "ctx", None), (ast.Load, type(None))):
             try:
                 yield draft.edit(rewrite.whole, template, rewrite.parts, code)
             except Refused as reason:
-                refused[finding.line, finding.column] = str(reason)
+                refused[place] = str(reason)
+
+
+def _why_not(rewrite: Rewrite | None, aim: Aim, code: str) -> str:
+    """Why there is nothing to write for a finding."""
+    if not aim.wants(code):
+        return "--only leaves it out"
+    if rewrite is None:
+        return "no other form is certain to mean the same"
+    if rewrite.unsafe and not aim.unsafe:
+        return "--unsafe writes what may mean something else"
+    return "its other form is not on all of these releases"
 
 
 _OPTIMIZERS = ("NC310", "NC311")
