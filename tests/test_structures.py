@@ -343,6 +343,20 @@ def test_update_by_a_plan_is_that_of_flax():
     assert nc.get_metadata(found["first", "linear", "bias"]) == {"unit": "m"}
 
 
+def test_the_first_update_needs_no_split(monkeypatch):
+    model, new = Nested(nnx.Rngs(0)), nc.state(Nested(nnx.Rngs(1)))
+    found = nc.variables(model)
+    with monkeypatch.context() as patched:
+        patched.setattr(bound, "live_split", None)
+        nc.update(model, new)
+    assert [*map(id, nc.variables(model).values())] == [*map(id, found.values())]
+    assert told(nc.state(model)) == told(new)
+
+
+def test_of_tied_variables_the_first_update_has_to_know_which_path_counts():
+    assert not _plan.updated(Shared(nnx.Rngs(0)), nc.state(Shared(nnx.Rngs(1))))
+
+
 def test_update_by_a_plan_refuses_and_changes_nothing():
     model = Nested(nnx.Rngs(0))
     _, before = warm(model)

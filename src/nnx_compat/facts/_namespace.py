@@ -43,8 +43,8 @@ def treatments() -> dict[str, tuple[Treatment, ...]]:
 
     Example:
         >>> from nnx_compat import facts
-        >>> [row.treatment for row in facts.treatments()["nnx.Optimizer"]]
-        ['replaced']
+        >>> {row.treatment for row in facts.treatments()["nnx.Optimizer"]}
+        {'replaced'}
     """
     found: dict[str, list[Treatment]] = {}
     typed = rows(_FILE, "name", _of_names)

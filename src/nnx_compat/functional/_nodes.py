@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -18,6 +19,8 @@ from ._variables import is_variable
 if TYPE_CHECKING:
     from flax.nnx import Module, Variable
 
+#: What most static values are, and a Variable is not.
+_PLAIN = frozenset([bool, int, float, str, tuple, type(None), type, FunctionType])
 #: Attributes that NNX keeps on a Module for itself, by how their names begin.
 INTERNAL = ("_object__", "_pytree__", "_module__", "_graph_node__")
 
@@ -40,9 +43,11 @@ def iter_graph(node: object, /) -> Iterator[tuple[Path, Any]]:
     check_node(node)
     seen: set[int] = set()
     for path, value in bound.iter_graph(node):
-        if path and isinstance(path[-1], str) and path[-1].startswith(INTERNAL):
+        key = path[-1] if path else ""
+        # most keys and values are dismissed here, in a third of the time
+        if type(key) is str and key[:1] == "_" and key.startswith(INTERNAL):
             continue
-        if is_variable(value):
+        if type(value) not in _PLAIN and is_variable(value):
             if id(value) in seen:
                 continue
             seen.add(id(value))

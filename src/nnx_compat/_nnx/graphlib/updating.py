@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ... import functional
+from ... import _plan, functional
 from ...errors import StateStructureError
 from ...functional import Path
 from ...revisions import bound
@@ -35,6 +35,8 @@ def update(node: object, state: Values, /, *states: Values) -> None:
         [1.0, 1.0, 1.0]
     """
     functional.check_node(node)
+    if not states and _plan.updated(node, state):
+        return
     template = bound.flatten(bound.live_split(node)[1])
     new: dict[Path, Any] = {}
     for given in (state, *states):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from ..._release import here
 from ...revisions import nnx
 from .._native_classes import standing_in_for
 
@@ -37,11 +38,12 @@ class _Stream(NativeStream):  # type: ignore[misc]
         return _Stream(self.key, self.counts.copy())
 
 
-jax.tree_util.register_pytree_node(
-    _Stream,
-    lambda stream: ((stream.key,), tuple(stream.counts)),
-    lambda counts, keys: _Stream(keys[0], list(counts)),
-)
+if here.streams_hash_their_counts:  # else its base registers what derives from it
+    jax.tree_util.register_pytree_node(
+        _Stream,
+        lambda stream: ((stream.key,), tuple(stream.counts)),
+        lambda counts, keys: _Stream(keys[0], list(counts)),
+    )
 
 
 class HashedRngs(
