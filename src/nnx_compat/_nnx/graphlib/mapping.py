@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import jax
 
@@ -59,7 +59,7 @@ def map(
         return functional.as_leaf(leaf, new) if recreate_variables else new
 
     if here.split_is_a_method and isinstance(node, nnx.State):  # no node there
-        return functional.map_state(change, node)
+        return cast(_N, functional.map_state(change, node))
     return rewired(node, change)
 
 
