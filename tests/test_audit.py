@@ -694,7 +694,7 @@ def test_a_target_leaves_the_notes_that_matter_there(run):
     )
     code, _, err = run("app:Model", "--target", "sometime")
     assert code == 2
-    assert "instead: --target '>=0.10,<0.13'" in err
+    assert "instead: '>=0.10,<0.13'" in err
 
 
 def test_doctor_exits_1_when_something_is_lost(run):

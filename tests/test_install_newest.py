@@ -126,7 +126,7 @@ def test_flaxs_own_files_look_names_up_where_they_did():
         for name, value in vars(linear).items():
             if isinstance(value, ModuleType) and value.__name__ == native.__name__:
                 assert all(getattr(value, n) is names[n] for n in replaced()), name
-                assert value.Linear is native.Linear
+                assert value.Linear is names["Linear"]
 
 
 def test_new_code_runs_by_its_public_name():
@@ -146,7 +146,7 @@ def test_new_code_runs_by_its_public_name():
         optimizer.update(layer, grads)
         after = nc.get_value(nc.variables(layer)["bias",])
         assert jnp.allclose(after, before - 0.5)
-        if "Rngs" in replaced():
+        if hasattr(nc.nnx.Rngs, "normal"):
             assert native.Rngs(0).normal((3,)).shape == (3,)
 
 

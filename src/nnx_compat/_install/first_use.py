@@ -36,19 +36,24 @@ def watched(door: str) -> Iterator[Addition]:
     if not _waiting:
         return
     # a name may wait that was imported before: what holds it is not asked
-    shown = sorted(dir(namespace))
-    public = [name for name in shown if not name.startswith("_")]
-    yield namespace, "__getattr__", _first_use(namespace, door)
-    yield namespace, "__dir__", lambda: shown
+    getter, lister, public = _watchers(
+        namespace, door, names["__getattr__"], tuple(sorted(dir(namespace)))
+    )
+    yield namespace, "__getattr__", getter
+    yield namespace, "__dir__", lister
     if "__all__" not in names:
         yield namespace, "__all__", public
     for name in tuple(_waiting):
         yield namespace, name, ABSENT
 
 
-def _first_use(namespace: ModuleType, door: str) -> Callable[[str], Any]:
-    before: Callable[[str], Any] = vars(namespace)["__getattr__"]
-
+@functools.cache  # when the layer is put on again, the very same is there again
+def _watchers(
+    namespace: ModuleType,
+    door: str,
+    before: Callable[[str], Any],
+    shown: tuple[str, ...],
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     @functools.wraps(before)
     def __getattr__(name: str) -> Any:
         if name not in _waiting:
@@ -59,7 +64,8 @@ def _first_use(namespace: ModuleType, door: str) -> Callable[[str], Any]:
             _older.warn_of(name, door)
         return value
 
-    return __getattr__
+    public = [name for name in shown if not name.startswith("_")]
+    return __getattr__, lambda: list(shown), public
 
 
 def wait_again() -> None:

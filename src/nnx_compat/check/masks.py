@@ -83,8 +83,10 @@ def provided(path: str) -> int:
 
 @cache
 def native(path: str) -> int:
-    """The releases on which nnx_compat's namespace has Flax's own object for a name."""
-    return on(path) & ~_treated(path, "replaced")
+    """The releases on which nnx_compat's name is Flax's own, or a class like it."""
+    rows = facts.treatments().get(path, ())
+    ours = [r for r in rows if r.treatment == "replaced" and not r.derived]
+    return on(path) & ~releases.of(tuple(i for row in ours for i in row.intervals))
 
 
 def _treated(path: str, treatment: str) -> int:

@@ -27,6 +27,8 @@ class Treatment(NamedTuple):
         instead: what to write.
         silent: of a replaced name: what it means in Flax gives another result there,
             and no error.
+        derived: of a replaced class: ours derives from Flax's there, and takes what
+            that one takes.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Treatment(NamedTuple):
     why: str
     instead: str
     silent: bool = False
+    derived: bool = False
 
 
 @cache
@@ -61,10 +64,11 @@ def _of_names(
     instead: str = "",
     releases: list[str] | None = None,
     silent: bool = False,
+    derived: bool = False,
 ) -> Iterator[Treatment]:
     for path in names:
         where = parsed(releases) if releases else _where(path, treatment)
-        yield Treatment(path, treatment, where, why, instead, silent)
+        yield Treatment(path, treatment, where, why, instead, silent, derived)
 
 
 def _where(path: str, treatment: str) -> tuple[Interval, ...]:

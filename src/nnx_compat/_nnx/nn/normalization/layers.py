@@ -362,7 +362,8 @@ class BatchNorm(
 ):
     """Normalization by the statistics of the batch.
 
-    It takes what the layer of the installed release takes.
+    It takes what the layer of the installed release takes. The first releases want to
+    be told whether to use the running average; of this one the batch is used, as today.
 
     Example:
         >>> from nnx_compat import nnx
@@ -370,6 +371,13 @@ class BatchNorm(
         >>> layer.bias is None
         True
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.use_running_average is None:
+            self.use_running_average = False
+
+    __call__ = AbsentParameters.__call__  # its own: capture looks for it
 
 
 class LayerNorm(
@@ -387,3 +395,5 @@ class LayerNorm(
         >>> layer.bias is None
         True
     """
+
+    __call__ = AbsentParameters.__call__  # its own: capture looks for it
