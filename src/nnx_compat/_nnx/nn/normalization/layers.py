@@ -374,7 +374,7 @@ class BatchNorm(
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.use_running_average is None:
+        if vars(self)["use_running_average"] is None:
             self.use_running_average = False
 
     __call__ = AbsentParameters.__call__  # its own: capture looks for it
