@@ -44,8 +44,7 @@ def test_get_value_of_what_has_no_one_value_is_an_error(value):
 
 def test_set_value_replaces_without_broadcast_or_cast():
     for holder in both():
-        with pytest.warns(nc.errors.NotBroadcastWarning):
-            nc.set_value(holder, jnp.array(7))
+        nc.set_value(holder, jnp.array(7))
         assert nc.get_value(holder).shape == ()
         assert nc.get_value(holder).dtype == jnp.int32
         nc.set_value(holder, jnp.ones((2, 2), jnp.bfloat16))
@@ -65,6 +64,12 @@ def test_a_value_that_was_to_be_broadcast_is_told(value):
         "  instead: nnx_compat.set_value(variable, jax.numpy.broadcast_to(value, (2, 3)))"
     )
     assert np.shape(nc.get_value(variable)) == shape
+
+
+def test_only_of_a_param_is_another_shape_a_likely_mistake():
+    cache = nnx.Cache(jnp.zeros((2, 3)))
+    nc.set_value(cache, 0.0)
+    assert nc.get_value(cache) == 0.0
 
 
 def test_a_value_of_a_shape_that_could_not_be_broadcast_is_meant():

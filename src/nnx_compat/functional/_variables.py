@@ -106,9 +106,9 @@ def set_value(variable: Variable[Any], value: object, /) -> None:
         VariableTypeError: ``variable`` is not a Variable, or ``value`` is one.
 
     Warns:
-        NotBroadcastWarning: the value has another shape, which would broadcast to that
-            of the old one, as a number for an array: ``variable[...] = 1.0`` of Flax
-            keeps the shape, and this does not.
+        NotBroadcastWarning: the value of a Param has another shape, which would
+            broadcast to that of the old one, as a number for an array:
+            ``variable[...] = 1.0`` of Flax keeps the shape, and this does not.
 
     Example:
         >>> import jax.numpy as jnp
@@ -121,7 +121,13 @@ def set_value(variable: Variable[Any], value: object, /) -> None:
     new = _shape(value)
     if new is not None and is_variable(variable):
         old = _shape(bound.raw(variable))
-        if old and new != old and _would_broadcast(new, old):
+        # not of counts, keys and caches, whose shapes do change
+        if (
+            old
+            and new != old
+            and issubclass(bound.variable_type(variable), nnx.Param)
+            and _would_broadcast(new, old)
+        ):
             warnings.warn(
                 f"set_value: the value had shape {old} and now has {new}; nothing is "
                 "broadcast\n  instead: nnx_compat.set_value(variable, "
