@@ -148,14 +148,16 @@ class Cell(RNNCellBase):
     ) -> Any:
         """``h`` for inputs of this shape without the time axis."""
         stream = carry_stream(rngs)
-        if stream is None:
-            raise ArgumentValueError(
-                "RNGs must be provided to initialize the cell carry",
-                instead="cell.initialize_carry(input_shape, nnx.Rngs(0))",
-            )
         init = carry_init or self.carry_init or initializers.zeros
-        return init(
-            stream(), (*input_shape[:-1], self.hidden_features), self.param_dtype
+        shape = (*input_shape[:-1], self.hidden_features)
+        if stream is not None:
+            return init(stream(), shape, self.param_dtype)
+        if init is initializers.zeros:
+            # which Flax's own cells, up to those that keep no Rngs, made without one
+            return jnp.zeros(shape, self.param_dtype)
+        raise ArgumentValueError(
+            "RNGs must be provided to initialize the cell carry",
+            instead="cell.initialize_carry(input_shape, nnx.Rngs(0))",
         )
 
     @property
