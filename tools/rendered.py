@@ -86,6 +86,13 @@ def stub() -> str:
             continue
         # what has no home in NNX is a module of Flax's, or comes from another library
         ours = name in places and (facts.name(path).home or not on_newest)
+        replaced = [
+            row
+            for row in facts.treatments().get(path, ())
+            if row.treatment == "replaced"
+        ]
+        if replaced and all(row.derived for row in replaced):
+            ours = False  # it is typed as the class that it derives from
         source = f"._nnx.{places[name]}" if ours else "flax.nnx"
         lines.append(f"from {source} import {name} as {name}\n")
     return _HEAD + "".join(sorted(lines))
