@@ -152,7 +152,7 @@ def _on_state(step, nodes):
 
 def _placed(step, waiting):
     def place_anew():
-        step._leaves = _elsewhere(step._leaves)
+        step._held[0] = (_elsewhere(step._held[0][0]),)
 
     call = waiting(step)
     call.place_anew = place_anew
