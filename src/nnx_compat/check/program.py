@@ -99,10 +99,6 @@ class Program:
         stale: that for which something has become known since it was read.
         own_names: the names of all methods of the program's classes.
         given: the names of what is assigned to attributes of Modules of Flax.
-        is_meshless: whether nothing in it speaks of a mesh.
-        is_moded: whether something in it says in which mode layers run.
-        is_installed: whether it puts nnx_compat in the place of NNX itself.
-        has_changing: whether there are layers in it that change when they are run.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
@@ -118,11 +114,30 @@ class Program:
         self._by_parts: dict[tuple[str, ...], Unit] = {}
         self._found: dict[tuple[tuple[str, ...], str], Unit | None] = {}
         self.units = self._wanted(list(sources))
+
+    def _speaks_of(self, pattern: re.Pattern[str]) -> bool:
+        return any(pattern.search(unit.source.text) for unit in self.units)
+
+    @cached_property
+    def is_meshless(self) -> bool:
+        """Whether nothing in it speaks of a mesh."""
         # a mesh, or the setting that makes one needless, is rarely where it matters
-        self.is_moded = any(_MODE.search(u.source.text) for u in self.units)
-        self.is_installed = any(_INSTALLS.search(u.source.text) for u in self.units)
-        self.has_changing = any(_CHANGES.search(u.source.text) for u in self.units)
-        self.is_meshless = not any(_MESH.search(u.source.text) for u in self.units)
+        return not self._speaks_of(_MESH)
+
+    @cached_property
+    def is_moded(self) -> bool:
+        """Whether something in it says in which mode layers run."""
+        return self._speaks_of(_MODE)
+
+    @cached_property
+    def is_installed(self) -> bool:
+        """Whether it puts nnx_compat in the place of NNX itself."""
+        return self._speaks_of(_INSTALLS)
+
+    @cached_property
+    def has_changing(self) -> bool:
+        """Whether there are layers in it that change when they are run."""
+        return self._speaks_of(_CHANGES)
 
     def _wanted(self, sources: list[Source]) -> list[Unit]:
         """The files that meet NNX, or import one that does, in order."""
