@@ -9,7 +9,20 @@ from typing import Any
 from .. import facts
 from . import dated, pair, results, source
 
-__all__ = ["count", "of", "rows"]
+__all__ = ["count", "of", "recorded", "rows"]
+
+#: A record, None of what was not measured.
+Record = dict[str, Any] | None
+
+
+def recorded(
+    release: facts.Release, found: Mapping[str, dict[str, Any]]
+) -> dict[str, Record]:
+    """The records of a release by jax: the whole suite's first, then the contract's."""
+    ends = (jax for jax in release.jax_ends if jax != release.jax_dated)
+    pairs = {release.jax_dated: dated(release.version)}
+    pairs |= {jax: pair(release.version, jax) for jax in ends}
+    return {jax: found.get(one.id) for jax, one in pairs.items()}
 
 
 def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
@@ -19,8 +32,8 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         beside: the source that records are of, or older; the one that is here.
     """
     beside = source.digests(*source.FOLDERS) if beside is None else beside
-    recorded = results()
-    groups = _groups(recorded)
+    every = results()
+    groups = _groups(every)
     found = []
     previous: set[str] = set()
     for release in facts.releases():
@@ -28,13 +41,7 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         begins = sorted(holds - previous) if previous else []
         ends = sorted(previous - holds)
         previous = holds
-        whole = recorded.get(dated(release.version).id)
-        ends_of_range = [
-            recorded.get(pair(release.version, jax).id)
-            for jax in release.jax_ends
-            if jax != release.jax_dated
-        ]
-        records = [whole, *ends_of_range]
+        records = list(recorded(release, every).values())
         found.append(
             {
                 "flax": release.version,
@@ -56,12 +63,15 @@ def rows(beside: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     return found
 
 
-def _counts(records: list[dict[str, Any] | None], beside: Mapping[str, str]) -> str:
+def _counts(records: list[Record], beside: Mapping[str, str]) -> str:
     """``2,252 of 2,252; 235 of 235, this source``, said once where all are of one."""
     texts, sources = [], []
     for record in records:
         texts.append(count(record))
-        sources.append(of(record, beside) if record and any(beside.values()) else "")
+        if record is None or not any(beside.values()):
+            sources.append("")
+        else:
+            sources.append(f", {of(record, beside)}")
     if len(set(sources)) == 1:
         return "; ".join(texts) + sources[0]
     return "; ".join(map("".join, zip(texts, sources, strict=True)))
@@ -69,10 +79,10 @@ def _counts(records: list[dict[str, Any] | None], beside: Mapping[str, str]) -> 
 
 def of(record: Mapping[str, Any], beside: Mapping[str, str]) -> str:
     """Whether a record is of the source that is given, in words."""
-    return ", this source" if source.is_of(record, beside) else ", of an older source"
+    return "this source" if source.is_of(record, beside) else "of an older source"
 
 
-def count(record: dict[str, Any] | None) -> str:
+def count(record: Record) -> str:
     """How many tests passed, of how many, as ``2,240 of 2,252 (12 skipped)``."""
     if record is None:
         return "untested"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from . import (
     dated,
     examples,
     grid,
-    pair,
     releases,
     results,
     source,
@@ -266,44 +265,32 @@ def _names() -> str:
 
 
 def _tests(known: list[dict[str, Any]], beside: Mapping[str, str]) -> str:
-    recorded = results()
-    body = []
+    every, body = results(), []
     for row in known:
-        whole = recorded.get(dated(row["flax"]).id)
-        ends = {
-            jax: recorded.get(pair(row["flax"], jax).id)
-            for jax in facts.release(row["flax"]).jax_ends
-            if jax != row["jax_dated"]
-        }
-        told = "; ".join(f"{jax}: {releases.count(r)}" for jax, r in ends.items())
+        records = releases.recorded(facts.release(row["flax"]), every)
+        whole, *ends = (
+            (jax, releases.count(record)) for jax, record in records.items()
+        )
+        told = "; ".join(f"{jax}: {count}" for jax, count in ends)
+        measured = _measured(records.values(), beside)
         body.append(
-            [
-                *(
-                    row["flax"],
-                    row["revision"],
-                    row["jax_dated"],
-                    releases.count(whole),
-                ),
-                *(told, row["weights"], _measured([whole, *ends.values()], beside)),
-            ]
+            [row["flax"], row["revision"], *whole, told, row["weights"], measured]
         )
     heads = ("flax", "revision", "jax", "whole suite", "contract", "weights", "source")
     return _TESTS + table(heads, body)
 
 
-def _measured(records: list[dict[str, Any] | None], beside: Mapping[str, str]) -> str:
+def _measured(records: Iterable[releases.Record], beside: Mapping[str, str]) -> str:
     """Of which source the records are, once where all are of one."""
-    told = [
-        releases.of(record, beside).removeprefix(", ") for record in records if record
-    ]
+    told = [releases.of(record, beside) for record in records if record]
     return "; ".join(dict.fromkeys(told))
 
 
 def _skipped() -> str:
     """The reasons of skips, and on which releases how many tests each keeps back."""
-    reasons: dict[str, dict[str, int]] = {}
+    every, reasons = results(), dict[str, dict[str, int]]()
     for release in facts.releases():
-        record = results().get(dated(release.version).id, {})
+        record = every.get(dated(release.version).id, {})
         for why, number in record.get("reasons", {}).items():
             reasons.setdefault(why, {})[release.version] = number
     body = [
