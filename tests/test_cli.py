@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import nnx_compat as nc
-from nnx_compat import cli, doctor, errors, facts, probing
+from nnx_compat import cli, doctor, errors, facts, matrix, probing
+from nnx_compat.matrix import releases
 
 SOURCE = Path(nc.__file__).parent.parent
 
@@ -208,10 +209,22 @@ def test_matrix_filters_releases(capsys):
     assert "0.8.5" in capsys.readouterr().out
 
 
-def test_matrix_fits_80_columns_with_one_line_a_release(capsys):
+@pytest.mark.parametrize("failed", [0, 12])
+def test_matrix_fits_80_columns_with_one_line_a_release(monkeypatch, capsys, failed):
+    recorded = {
+        name: {**record, "passed": 999, "failed": failed}
+        for name, record in matrix.results().items()
+    }
+    for pair in matrix.pairs():
+        if pair == matrix.dated(pair.flax):
+            recorded[pair.id]["passed"] = 30_000
+    monkeypatch.setattr(releases, "results", lambda: recorded)
     assert cli.main(["matrix"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
+    assert any(
+        ("36 failed" if failed else "30,000; 999; 999") in line for line in lines
+    )
     found = [line.split()[0] for line in lines if line[:2] == "0."]
     assert found == [release.version for release in facts.releases()]
 

@@ -193,6 +193,7 @@ def _print_table(
     table = Table(title=title, title_justify="left", title_style="bold")
     if narrow:
         table.box, table.show_edge, table.pad_edge = box.SIMPLE_HEAD, False, False
+        table.padding = (0, 1, 0, 0)
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=narrow)
     for row in listed:
@@ -372,9 +373,9 @@ def _matrix(options: argparse.Namespace) -> int:
         return 0
     _print_table(
         "measured, one row a Flax release",
-        ("flax", "python", "jax", "revision", "tests", "names"),
+        ("flax", "python", "jax", "revision", "tests passed", "names"),
         [
-            (r["flax"], r["python"], r["jax"], r["revision"], r["counts"], r["names"])
+            (r["flax"], r["python"], r["jax"], r["revision"], r["passed"], r["names"])
             for r in rows
         ],
         narrow=True,
