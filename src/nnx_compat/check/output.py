@@ -55,7 +55,7 @@ def severity(report: Report, finding: Finding) -> str:
     """
     if not finding.excluded:
         return "warns"
-    if finding.code.startswith("NC4"):
+    if not finding.error:
         return "meaning"
     return "breaks" if report.counts(finding) else "likely"
 

@@ -84,6 +84,7 @@ _INSTALLS = re.compile(
     r"\b(?:nnx_compat|nc)\.install\(|\bfrom\s+nnx_compat\s+import\s[^\n]*\binstall\b"
 )
 _CHANGES = re.compile(r"\b(?:BatchNorm|Dropout|SpectralNorm)\b")
+_HOLDING = re.compile(r"\bModelAndOptimizer\b")
 
 
 class Program:
@@ -138,6 +139,11 @@ class Program:
     def has_changing(self) -> bool:
         """Whether there are layers in it that change when they are run."""
         return self._speaks_of(_CHANGES)
+
+    @cached_property
+    def has_holding_optimizers(self) -> bool:
+        """Whether there are Optimizers in it that hold their model."""
+        return self._speaks_of(_HOLDING)
 
     def _wanted(self, sources: list[Source]) -> list[Unit]:
         """The files that meet NNX, or import one that does, in order."""

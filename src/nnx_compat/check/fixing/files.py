@@ -123,7 +123,10 @@ def _of_seeds(mask: int) -> list[str]:
         "nnx.Dropout(rngs=) takes a key of its Rngs, as the newest flax has it: with "
         f"one seed, layers built after it begin with other weights on flax "
         f"{releases.spelled(shared)} than before\n"
-        "  instead: nnx.Rngs(0, dropout=1), which gives the same ones"
+        "  instead: nnx.Rngs(0, dropout=1), which gives the same ones",
+        "its stream has another path in the state (`rngs.count`, and not "
+        "`rngs.dropout.count`) there: a checkpoint from before does not fit as it is\n"
+        "  instead: nnx_compat.checkpoint.load, which reads it",
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from ..syntax import all_arguments, dotted, is_none
-from ..values import Container, Dotted, Keys, Several, Value, instance
+from ..values import Container, Dotted, Instance, Keys, Several, Value, instance
 from .reading import Reading
 
 __all__ = ["annotated", "parameters", "read_annotation"]
@@ -30,7 +30,11 @@ def annotated(reading: Reading, node: ast.expr | None) -> Value:
         return annotated(reading, sides[0]) if len(sides) == 1 else None
     if isinstance(node, ast.Subscript):
         return _subscripted(reading, node)
-    return None if node is None else instance(reading.peek(node))
+    said = None if node is None else instance(reading.peek(node))
+    if isinstance(said, Instance) and said.kind == "nnx.Optimizer":
+        # the one that holds its model is an Optimizer, too, and takes other arguments
+        return None if reading.program.has_holding_optimizers else said
+    return said
 
 
 _OPTIONAL = ("typing.Optional", "typing.Annotated", "typing.Final", "typing.ClassVar")

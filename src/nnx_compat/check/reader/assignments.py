@@ -89,7 +89,7 @@ def assign(
         split_into(reading, target, value)
         merged(reading, target, node)
     elif isinstance(target, (ast.Tuple, ast.List)):
-        _unpack(reading, target, value)
+        _unpack(reading, target, value, node)
     elif isinstance(target, ast.Starred):
         assign(reading, target.value, None)
     elif isinstance(target, ast.Attribute):
@@ -113,18 +113,33 @@ def _unpack(
     reading: Reading,
     target: ast.Tuple | ast.List,
     value: Value,
+    node: ast.expr | None,
 ) -> None:
     many = value if isinstance(value, Several) else Several(())
     if isinstance(value, Instance) and isinstance(value.kind, ClassInfo):
         fields = value.kind.init_fields() if value.kind.made_of_fields else []
         many = Several(tuple(value.kind.attribute(name)[1] for name in fields))
+    written = _written(node, target)
     starred = False
     for index, part in enumerate(target.elts):
         starred = starred or isinstance(part, ast.Starred)
         item = None if starred else many.item(index)
         # no statement: what is written there is one part of what it assigns
-        tree = isinstance(part, ast.Attribute) and isinstance(item, Instance)
-        assign(reading, part, item, part if tree and holds_data(item) else None)
+        there = None
+        if written and not isinstance(part, ast.Name):
+            there = written[index]
+        elif isinstance(part, ast.Attribute) and isinstance(item, Instance):
+            there = part if holds_data(item) else None
+        assign(reading, part, item, there)
+
+
+def _written(node: ast.expr | None, target: ast.Tuple | ast.List) -> list[ast.expr]:
+    """What is written for each part of a target; nothing where that is not written."""
+    if not isinstance(node, (ast.Tuple, ast.List)) or any(
+        isinstance(one, ast.Starred) for one in (*node.elts, *target.elts)
+    ):
+        return []
+    return node.elts if len(node.elts) == len(target.elts) else []
 
 
 def _assign_key(

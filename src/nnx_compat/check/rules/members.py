@@ -59,10 +59,17 @@ def find(event: events.Attribute) -> Problem | None:
     excluded = kind_there & ~there
     if not excluded:
         return None
+    text, error = f"is in flax {releases.spelled(there)}", "AttributeError"
+    if owner.kind == "nnx.Rngs":  # it has a stream for every name
+        call = event.called
+        if attribute == "default" and call is not None:
+            return None
+        text += ", and a stream of that name elsewhere"
+        error = "TypeError" if call is not None and (call.args or call.keywords) else ""
     return Problem(
-        f"`{path.removeprefix('nnx.')}` is in flax {releases.spelled(there)}",
+        f"`{path.removeprefix('nnx.')}` {text}",
         excluded,
-        error="AttributeError",
+        error=error,
         instead=_instead(path, event),
         rewrite=_rewrite(event),
     ).surely(event.sure)
