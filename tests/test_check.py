@@ -85,6 +85,18 @@ def test_there_are_twenty_of_each():
     assert len(SILENT) >= 20
 
 
+def test_a_subclass_with_methods_of_its_own_need_not_be_called_as_the_layer(tmp_path):
+    text = "from nnx_compat import nnx\nclass Counter(nnx.Linear):\n"
+    text += "    def __init__(self):\n        self.count = 0\n"
+    file = tmp_path / "counter.py"
+    for more, certain in (
+        ("", True),
+        ("    def add(self):\n        return 1\n", False),
+    ):
+        file.write_text(text + more)
+        assert [f.certain for f in check([str(file)]).findings] == [certain]
+
+
 def test_what_a_method_that_went_away_is_now_is_said(tmp_path):
     file = tmp_path / "old.py"
     lines = {

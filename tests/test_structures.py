@@ -20,6 +20,9 @@ from . import test_contract
 from .models import HAS, NODES, Bare, Block, Nested, Shared, X
 from .test_plan import MUTATIONS, Net
 
+#: The class of the leaves of a state.
+LEAF = type(next(iter(bound.flatten(nc.state(Bare())).values())))
+
 #: Kinds of nodes that are left to Flax: a bare Variable, and a Rngs that counts.
 NATIVE = {"variable"} | ({"rngs", "dropout"} if HAS["rngs-are-static"] else set())
 
@@ -348,6 +351,8 @@ def test_update_by_a_plan_is_that_of_flax():
     not bound.belong_here([]), reason="a Variable keeps nothing of where it was made"
 )
 def test_the_first_update_needs_no_split(monkeypatch):
+    if len({hasattr(one, "_var_metadata") for one in (nnx.Variable, LEAF)}) > 1:
+        pytest.skip("a leaf keeps its metadata in another way than its Variable")
     model, new = Nested(nnx.Rngs(0)), nc.state(Nested(nnx.Rngs(1)))
     found = nc.variables(model)
     with monkeypatch.context() as patched:

@@ -125,7 +125,12 @@ def _members(nnx: Any) -> Iterator[str]:
         yield f"nnx.{name}."
         # an object that forwards unknown names to an array, or takes any name, says
         # nothing by hasattr: what it lists is what it has
-        for member in map(str, object.__dir__(made)):  # an nnx.List has ints, too
+        has = set(map(str, object.__dir__(made)))  # an nnx.List has ints, too
+        for kind in type(made).__mro__:
+            if _is_of_flax(kind):  # and what a method gives it, as init_cache does
+                for method in filter(inspect.isfunction, vars(kind).values()):
+                    has |= _attributes(method, ast.Store)
+        for member in sorted(has):
             if not member.startswith("_"):
                 yield f"nnx.{name}.{member}"
 
@@ -160,7 +165,7 @@ def _is_of_flax(value: Any) -> bool:
 def _call(path: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """How many arguments go by position, which are needed, which are named."""
     is_class = isinstance(value, type)
-    target = value.__init__ if is_class else value
+    target = _constructor(value) if is_class else value
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
@@ -185,6 +190,19 @@ def _call(path: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         "named": [p.name for p in parameters if p.kind not in open_ended],
         "any": any(p.kind is p.VAR_KEYWORD for p in parameters),
     }  # fmt: skip
+
+
+def _constructor(value: Any) -> Any:
+    """What takes the arguments of a class: ``__call__`` of its own class, if it says.
+
+    The transforms of classes of the first releases, ``nnx.Scan(Block, ...)``, do so.
+    """
+    call = type(value).__call__
+    if call is not type.__call__:
+        _, *parameters = inspect.signature(call).parameters.values()
+        if any(p.kind is not p.VAR_POSITIONAL for p in parameters[:1]):
+            return call
+    return value.__init__
 
 
 # -- layers -------------------------------------------------------------------------
@@ -358,7 +376,7 @@ def _merged_members(surveys: dict[str, Any], served: list[str]) -> dict[str, lis
     known = set(facts.names())
     found = {}
     for path in sorted(set[str]().union(*seen.values())):
-        if path.endswith(".") or path.startswith("nnx.GraphDef"):
+        if path.endswith("."):
             continue
         row = facts.name(path).intervals if path in known else ()
         owner = path.rpartition(".")[0]

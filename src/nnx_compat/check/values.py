@@ -72,6 +72,8 @@ class Instance:
         gradient: whether it is what ``nnx.grad`` gave.
         streams: of a Rngs, the names of its streams, where they are plain.
         arrays: whether it holds an array, for what it was made with.
+        mapped: whether it has keys for each layer: of a Module that a mapped function
+            made of them, and of a Rngs.
         shared: whether ``merge`` put Variables from outside of a traced function in it.
     """
 
@@ -84,6 +86,7 @@ class Instance:
     gradient: bool = False
     streams: frozenset[str] | None = None
     arrays: Arrays = ""
+    mapped: bool = False
     shared: bool = False
 
 
@@ -125,6 +128,7 @@ class ClassInfo:
         static: the fields that are no leaves.
         one_of: of a class that stands for several, those.
         pytree: False when the class says ``pytree=False``.
+        asks_for_pytree: whether it says ``experimental_pytree``.
         above: what ``super()`` is an instance of in its methods.
         turn: what is being read.
         is_searched: whether what its methods give has been looked for.
@@ -150,6 +154,7 @@ class ClassInfo:
     static: set[str] = field(default_factory=set)
     one_of: tuple[ClassInfo, ...] = ()
     pytree: bool = True
+    asks_for_pytree: bool = False
     above: ClassInfo | None = None
     is_searched: bool = False
     turn: Turn = field(default_factory=Turn)

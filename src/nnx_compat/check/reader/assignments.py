@@ -10,6 +10,7 @@ from ..joining import element, joined
 from ..syntax import dotted, is_attribute_of, is_empty
 from ..values import (
     ClassInfo,
+    Dotted,
     Instance,
     Keys,
     Several,
@@ -215,6 +216,7 @@ def _store(
         return
     in_method = scope.owner is info and dotted(target.value) == scope.self_name
     told = any(target.attr in one.told for one in info.families())
+    told = told or _is_said(reading, node)
     holds = not told and holds_data(value) and not is_empty(node)
     plain = (isinstance(value, Keys) and value.plain) or (
         isinstance(value, Several) and value.container == "list"
@@ -230,6 +232,12 @@ def _store(
             emptied=in_method and not told and _is_emptied(info, target, scope.in_init),
         )
     )  # fmt: skip
+
+
+def _is_said(reading: Reading, node: ast.expr) -> bool:
+    """Whether it is said with the value that it is data, or that it is none."""
+    called = reading.peek(node.func) if isinstance(node, ast.Call) else None
+    return isinstance(called, Dotted) and called.path in ("nnx.data", "nnx.static")
 
 
 def _is_emptied(info: ClassInfo, target: ast.Attribute, in_init: bool) -> bool:

@@ -38,6 +38,7 @@ def _class(reading: Reading, node: ast.ClassDef) -> None:
         if base is not info:
             reading.program.stale |= base.inherit(info)
     info.pytree = not (isinstance(pytree, ast.Constant) and pytree.value is False)
+    info.asks_for_pytree = "experimental_pytree" in given
     before = info.said()
     info.made_of_fields = any(map(_makes_fields, (*decorators, *bases)))
     info.is_tree = any(map(_makes_trees, (*decorators, *bases)))

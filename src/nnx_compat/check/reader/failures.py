@@ -13,6 +13,8 @@ from .reading import Attempt, Reading, statement
 
 #: Calls whose ``with`` catches the exceptions that are their arguments.
 _SUPPRESSING = ("contextlib.suppress", "pytest.raises")
+#: Methods of a test case that do so, with the exception as their first argument.
+_ASSERTING = ("assertRaises", "assertRaisesRegex")
 
 
 @statement(ast.Try)
@@ -56,7 +58,7 @@ def _exceptions(node: ast.expr | None) -> set[str]:
     if node is None:
         return {"BaseException"}
     listed = node.elts if isinstance(node, ast.Tuple) else [node]
-    return {n.id for n in listed if isinstance(n, ast.Name)}
+    return {dotted(one).rpartition(".")[2] for one in listed} - {""}
 
 
 @statement(ast.With, ast.AsyncWith)
@@ -78,9 +80,11 @@ def _suppressed(reading: Reading, context: ast.expr) -> set[str]:
     if not isinstance(context, ast.Call):
         return set()
     called = reading.peek(context.func)
-    if not isinstance(called, Dotted) or called.path not in _SUPPRESSING:
-        return set()
-    return set[str]().union(*map(_exceptions, context.args))
+    if isinstance(called, Dotted) and called.path in _SUPPRESSING:
+        return set[str]().union(*map(_exceptions, context.args))
+    method = context.func.attr if isinstance(context.func, ast.Attribute) else ""
+    asserts = method in _ASSERTING and context.args
+    return _exceptions(context.args[0]) if asserts else set()
 
 
 @statement(ast.Raise)

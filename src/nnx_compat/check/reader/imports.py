@@ -49,7 +49,9 @@ def _import_from(reading: Reading, node: ast.ImportFrom) -> None:
         if module is None and own is not None and not installed:
             reading.show(events.Import(node, own, by_import=True))
         value = of_flax(reading, imported(dotted))
-        if module in ROOTS or masks.inside(value.path) is not None:
+        if module in ROOTS and not value.compat and _is_file(value.path):
+            reading.show(events.Import(node, dotted, by_import=True))
+        elif module in ROOTS or masks.inside(value.path) is not None:
             reading.show(
                 events.Name(alias, value.path, by_import=True, compat=value.compat)
             )
@@ -58,6 +60,11 @@ def _import_from(reading: Reading, node: ast.ImportFrom) -> None:
         if own is None and source.partition(".")[0] == "flax":
             reading.show(events.Outside(alias, dotted, by_import=True))
         reading.bind(alias.asname or alias.name, value)
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path is of a file inside NNX that the namespace never names."""
+    return masks.name(path) is None and facts.module(path) is not None
 
 
 def of_flax(reading: Reading, value: Dotted) -> Dotted:

@@ -94,6 +94,7 @@ _ANCESTORS = {
         "ValueError": (),
         "NotImplementedError": ("RuntimeError",),
         "RuntimeError": (),
+        "TraceContextError": ("FlaxError",),
     }.items()
 }
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from dataclasses import replace
 
-from .. import events, kinds
+from .. import events, kinds, releases
 from ..held import arrays_in, arrays_made, holds_data, leaves
 from ..joining import element, joined
 from ..syntax import dotted
@@ -39,9 +39,11 @@ from .transforms import (
     MAPPING,
     MAPS,
     RUNS,
+    SPLITTING,
     axis,
     gradients,
     is_transform,
+    split,
     transformed,
 )
 
@@ -159,6 +161,8 @@ def _of_transformed(
     if called.path in ("contextlib.contextmanager", "contextlib.asynccontextmanager"):
         return None
     if called.path in ("nnx.scan", "nnx.vmap", "nnx.pmap", "jax.vmap"):
+        if isinstance(inner, Instance) and not any(map(_has_keys, given.arguments)):
+            return replace(inner, mapped=True)
         return inner if isinstance(inner, (Instance, Several)) else None
     return inner
 
@@ -181,7 +185,9 @@ def _show_mapped(
         written = axis(called, index)
         if kinds.is_module(value) and "Carry" in ast.dump(written or ast.Pass()):
             reading.lose(node, "what a Module that is carried through a scan becomes")
-        if kinds.is_module(value) or "nnx.Rngs" in kinds.of(value):
+        if any(scope.splits_keys for scope in reading.scope.chain()):
+            continue  # with the keys that a Rngs has now, or had before
+        if _has_keys(value):
             reading.show(
                 events.Mapped(
                     node, value, called.path, written, called.split, gives,
@@ -229,7 +235,10 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
     if path == "nnx.Dict":
         return Keys(tuple(given.keywords.items()), plain=False)
     if path == "nnx.Rngs":
-        return Instance("nnx.Rngs", compat=called.compat, streams=_streams(given))
+        return Instance(
+            "nnx.Rngs", compat=called.compat, streams=_streams(given),
+            mapped=_is_of_many_keys(reading, node),
+        )  # fmt: skip
     if kinds.converts(path):
         operated(reading, node, *given.arguments)
     if kinds.gives_array(path):
@@ -240,6 +249,15 @@ def _of_path(reading: Reading, node: ast.expr, called: Dotted, given: Given) -> 
     if path.partition(".")[0] in ("optax", "nnx") and isinstance(node, ast.Call):
         return Made(path, node)
     return None
+
+
+def _is_of_many_keys(reading: Reading, node: ast.expr) -> bool:
+    """Whether a Rngs is made of the keys that ``jax.random.split`` gave."""
+    first = node.args[0] if isinstance(node, ast.Call) and node.args else None
+    if isinstance(first, ast.Name):
+        first = reading.scope.definition(first.id, releases.listed(releases.ALL)[-1])
+    called = reading.peek(first.func) if isinstance(first, ast.Call) else None
+    return called == Dotted("jax.random.split")
 
 
 def _is_of_namespace(reading: Reading, node: ast.expr) -> bool:
@@ -307,11 +325,18 @@ def _transform(reading: Reading, node: ast.expr, called: Dotted, given: Given) -
         and not ({"f", "fun"} & given.keywords.keys())
     ):
         return Partial(called, (), tuple(given.keywords.items()), node)
+    if called.path == "nnx.split_rngs" and known(function) is not None:
+        reading.scope.splits_keys = reading.scope.splits_keys or _has_keys(function)
     trace(reading, called.path, function)
     made = transformed(called, known(function), node)
     if called.path.endswith(".cached_partial"):
         return Partial(known(function), tuple(given.arguments[1:]), (), node)
     return made
+
+
+def _has_keys(value: Value) -> bool:
+    """Whether it is a Rngs or a Module, whose own keys are split, and no function."""
+    return kinds.is_module(value) or "nnx.Rngs" in kinds.of(value)
 
 
 def _run(reading: Reading, path: str, given: Given, node: ast.expr) -> Value:
@@ -452,6 +477,10 @@ def decorated(
             value = transformed(decorator, value, node)
         elif isinstance(decorator, Dotted) and decorator.path.startswith("contextlib."):
             value = Transformed(decorator.path, value, node)
+        elif isinstance(decorator, Made) and decorator.path in SPLITTING:
+            value = split(value)
+        elif isinstance(decorator, Dotted) and decorator.path.startswith("nnx."):
+            value = function  # what it makes of the arguments is not known
         elif isinstance(decorator, (Partial, Function)):
             found = known(applied(reading, decorator, Given((value,)), node, 1))
             # what it gives is not known: the function is called all the same

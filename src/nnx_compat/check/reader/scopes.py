@@ -38,6 +38,7 @@ class Scope:
         in_init: whether it is ``__init__``, or runs when that runs.
         plain_lists: in a method, the attributes of ``self`` that it made plain lists.
         bound: how often each name was bound.
+        splits_keys: whether keys are split in it by ``nnx.split_rngs(rngs, splits=n)``.
         imported: the names that come from other files of the program, and from which.
     """
 
@@ -51,6 +52,7 @@ class Scope:
     function: Function | None = None
     treated: events.Treated | None = None
     plain_lists: dict[str, ast.expr] = field(default_factory=dict)
+    splits_keys: bool = False
     imported: dict[str, tuple[Unit, str]] = field(default_factory=dict)
     bound: dict[str, int] = field(default_factory=dict)
     _trails: list[dict[str, Value]] = field(default_factory=list)

@@ -17,8 +17,8 @@ from ..values import (
 from .arguments import Given
 
 __all__ = [
-    "FIRST", "GRADIENTS", "LOOPS", "MAPPING", "MAPS", "RUNS", "axis", "gradients",
-    "is_transform", "transformed",
+    "FIRST", "GRADIENTS", "LOOPS", "MAPPING", "MAPS", "RUNS", "SPLITTING", "axis",
+    "gradients", "is_transform", "split", "transformed",
 ]  # fmt: skip
 
 _NAMES = (
@@ -54,9 +54,18 @@ MAPPING = frozenset(("nnx.scan", "nnx.vmap", "nnx.pmap"))
 
 def transformed(by: Dotted, inner: Value, node: ast.expr) -> Transformed:
     """What a transform gives for a function."""
-    if by.path == "nnx.split_rngs" and isinstance(inner, Transformed):
-        inner = replace(inner, split=True)
+    if by.path == "nnx.split_rngs":
+        inner = split(inner)
     return Transformed(by.path, inner, node, by.compat)
+
+
+#: What else splits keys around a function, called with how many.
+SPLITTING = ("nnx.graph.split_rngs", "nnx.graphlib.split_rngs", "nnx.with_rngs")
+
+
+def split(inner: Value) -> Value:
+    """A function with keys that are split around it."""
+    return replace(inner, split=True) if isinstance(inner, Transformed) else inner
 
 
 def axis(called: Transformed, index: int) -> ast.expr | None:

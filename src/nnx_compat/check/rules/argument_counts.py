@@ -6,7 +6,7 @@ from functools import cache
 
 from ... import facts
 from .. import events, masks, releases
-from ..findings import Problem, works_on
+from ..findings import Problem
 from . import Rule
 
 
@@ -36,12 +36,15 @@ def find(event: events.Call) -> Problem | None:
     what = f"without `{missing}`" if too_few else (
         f"with {given} argument{'' if given == 1 else 's'} by position"
     )  # fmt: skip
-    return works_on(
-        there & ~excluded,
-        f"`{event.path}` {what} is taken on flax",
+    if excluded == there and not masks.name(event.path):
+        return None
+    taken = (masks.on(event.path) or there) & ~excluded
+    return Problem(
+        f"`{event.path}` {what} is taken on flax {releases.spelled(taken)}",
+        excluded,
         error="TypeError",
         instead=INSTEAD.get(event.path, ""),
-    ) if excluded != there or masks.name(event.path) else None  # fmt: skip
+    )
 
 
 @cache

@@ -27,7 +27,7 @@ def _problem(what: str, refused: int) -> Problem:
     return Problem(
         f"what changes here {what}: refused on flax {releases.spelled(refused)}",
         refused,
-        error="ValueError",
+        error="TraceContextError",
         instead="an argument of the traced function",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 from .. import events, kinds, masks, releases
 from ..findings import Problem
 from ..values import Several
@@ -17,7 +19,7 @@ def find(event: events.Call) -> Problem | None:
     init = event.argument(_INIT[event.path], "init_val")
     if not isinstance(init, Several):
         return None
-    if sum(map(kinds.is_module, init.all())) < 2:
+    if sum(map(kinds.is_module, init.all())) < 2 or _is_one(event):
         return None
     refused = masks.behaviour("while-loop-refuses-a-tuple-of-modules")
     refused &= masks.on(event.path)
@@ -28,6 +30,14 @@ def find(event: events.Call) -> Problem | None:
         error="ValueError",
         instead="one Module that holds the others",
     )
+
+
+def _is_one(event: events.Call) -> bool:
+    """Whether the same Module is there again, which is no trouble."""
+    index = _INIT[event.path]
+    init = event.node.args[index] if index < len(event.node.args) else None
+    named = [one.id for one in getattr(init, "elts", ()) if isinstance(one, ast.Name)]
+    return len(set(named)) < len(named)
 
 
 RULE = Rule(

@@ -30,6 +30,14 @@ def _of_rngs(event: events.Mapped) -> Problem | None:
     if event.compat or event.split or event.path not in ("nnx.vmap", "nnx.pmap"):
         return None
     splits = masks.behaviour("vmap-splits-the-rngs")
+    if isinstance(event.value, Instance) and event.value.mapped:
+        return Problem(
+            f"`{event.path}` takes no Rngs of many keys, which it would split, on flax "
+            f"{releases.spelled(masks.on(event.path) & splits)}",
+            masks.on(event.path) & splits,
+            error="ValueError",
+            instead="a function of the keys, which makes a Rngs of each",
+        )
     return Problem(
         f"`{event.path}` splits the keys of a Rngs on flax {releases.spelled(splits)}",
         masks.on(event.path) & ~splits & ~masks.behaviour("split-is-a-method"),
@@ -42,6 +50,8 @@ def _of_dropout(event: events.Mapped) -> Problem | None:
     native = holds_dropout(event.value, set(), native=True)
     if not native and not event.split:
         return None
+    if isinstance(event.value, Instance) and event.value.mapped:
+        return None  # with no Rngs from outside there is a stream for each layer
     has_split = of_state() if event.compat else masks.on("nnx.split_rngs")
     forks = masks.behaviour("dropout-forks-its-rngs") if native else of_state()
     excluded = forks & has_split if event.split else has_split & ~forks

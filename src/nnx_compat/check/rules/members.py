@@ -34,6 +34,11 @@ INSTEAD = {
 #: that has them without data.
 _FIELDS = frozenset({"value", "type", "raw_value", "key", "count", "tag"})
 
+#: What has any name that it was made with.
+_OPEN = ("nnx.TrainState",)
+#: What a Variable has if it was annotated with a sharding.
+_ANNOTATIONS = ("sharding", "sharding_names", "out_sharding", "mesh")
+
 #: Classes of NNX that nnx_compat hands on as they are, where it has none of its own.
 _NATIVE = ("nnx.State", "nnx.Rngs", "nnx.RngStream")
 
@@ -45,7 +50,7 @@ def find(event: events.Attribute) -> Problem | None:
     if ours and owner.kind not in _NATIVE:
         return None
     path = kinds.member(owner, attribute)
-    if not path or attribute in kinds.ARRAY:
+    if not path or attribute in kinds.ARRAY or owner.kind in _OPEN:
         return None
     if event.stored and kinds.is_module(owner):
         return None  # every release takes it as an attribute of that Module
@@ -59,6 +64,7 @@ def find(event: events.Attribute) -> Problem | None:
     excluded = kind_there & ~there
     if not excluded:
         return None
+    annotation = attribute in _ANNOTATIONS and kinds.is_variable(owner)
     text, error = f"is in flax {releases.spelled(there)}", "AttributeError"
     if owner.kind == "nnx.Rngs":  # it has a stream for every name
         call = event.called
@@ -72,7 +78,7 @@ def find(event: events.Attribute) -> Problem | None:
         error=error,
         instead=_instead(path, event),
         rewrite=_rewrite(event),
-    ).surely(event.sure)
+    ).surely(event.sure and not annotation)
 
 
 def _instead(path: str, event: events.Attribute) -> str:

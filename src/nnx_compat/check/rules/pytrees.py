@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import events, kinds, masks, releases
 from ..findings import Problem, works_on
-from ..values import Instance, Keys, Several, Value
+from ..values import ClassInfo, Instance, Keys, Several, Value
 from . import Rule
 
 _TRANSFORMS = ("jax.jit", "jax.grad", "jax.value_and_grad")
@@ -23,6 +23,9 @@ def find(event: events.Flattened) -> Problem | None:
     if isinstance(event.value, Instance) and event.value.kind == "nnx.State":
         return None
     there = masks.behaviour("module-is-a-pytree")
+    kind = event.value.kind if isinstance(event.value, Instance) else None
+    if isinstance(kind, ClassInfo) and any(c.asks_for_pytree for c in kind.families()):
+        there |= masks.behaviour("module-takes-experimental-pytree")
     return works_on(
         there,
         f"`{event.path}` takes a Module as an argument on flax",

@@ -11,6 +11,8 @@ from . import Rule
 def find(event: events.Operated) -> Problem | None:
     """Arithmetic on a Variable, or a function of jax that is given one."""
     kind = event.owner.kind
+    if kind == "nnx.TreeNode":
+        return None  # a Pytree gives its array, as a Module did
     if isinstance(kind, ClassInfo) and any(
         name.startswith("__") for one in kind.families() for name in one.own
     ):

@@ -36,6 +36,8 @@ def find_in_place(event: events.Item) -> Problem | None:
     if event.index is not None or not event.operator:
         return None
     there = masks.behaviour("variable-iadd-is-in-place")
+    if event.owner.attribute:  # the array is read there, and the sum is written
+        there |= masks.behaviour("attribute-unwraps-the-variable")
     return works_on(
         there,
         "`variable += x` works in place on flax",
@@ -90,12 +92,16 @@ def _rewrite_in_place(event: events.Item) -> Rewrite | None:
     if not isinstance(statement, ast.AugAssign) or not dotted(statement.target):
         return None
     op, x = OPERATORS[event.operator], operand(statement.value)
+    native, since = f"{{v}}[...] {op}= {{x}}", masks.behaviour("variable-setitem-works")
+    if event.owner.arrays == "none":  # a number has no items
+        native = f"{{v}}.set_value({{v}}.get_value() {op} {x})"
+        since = masks.on("nnx.Variable.set_value")
     return Rewrite(
         statement,
         f"{{nc}}.set_value({{v}}, {{nc}}.get_value({{v}}) {op} {x})",
-        f"{{v}}[...] {op}= {{x}}",
+        native,
         {"v": statement.target, "x": statement.value},
-        masks.behaviour("variable-setitem-works"),
+        since,
     )
 
 
