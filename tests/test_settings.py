@@ -257,7 +257,7 @@ def blocks(kind):
 
 
 def test_the_settings_that_the_page_shows_are_taken(project, capsys):
-    (table,) = blocks("toml")
+    (table,) = [text for text in blocks("toml") if "[tool.nnx-compat]" in text]
     root = project("\n" + table, model=CODE)
     (root / "nnx-compat-baseline.json").write_text('{"format": 1, "findings": []}')
     found = settings.found(["."])
