@@ -130,9 +130,10 @@ def jit(
         "device": device,
         "backend": backend,
         "inline": inline,
-        "graph": graph,
-        "graph_updates": graph_updates,
     }
+    # the first release with a tree mode takes None for it
+    modes = {"graph": graph, "graph_updates": graph_updates}
+    options |= {name: mode for name, mode in modes.items() if mode is not None}
     if fun is None:
         return cast("Callable[..., Any]", functools.partial(jit, **options))
     fun = free_function("jit", fun)

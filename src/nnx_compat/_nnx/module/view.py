@@ -158,8 +158,9 @@ def view(
         if setter is None:
             return ()
         taken = _accepted(setter, kwargs)
-        setter(**taken)
-        return taken
+        left: object = setter(**taken)
+        # one release's layers take any argument, and return what they have no use for
+        return taken.keys() - left.keys() if isinstance(left, dict) else taken
 
     changed, used = changed_modules(node, only, switch)
     if raise_if_not_found and (unused := kwargs.keys() - used):
