@@ -863,6 +863,16 @@ def probe_lora_is_a_param():
 
 
 @probe
+def probe_cell_keeps_its_rngs():
+    if not hasattr(nnx, "LSTMCell"):
+        return False
+    cell = nnx.LSTMCell(2, 3, rngs=nnx.Rngs(0))
+    refused = raises(ValueError, lambda: cell.initialize_carry((1, 2)))
+    assert refused is (getattr(cell, "rngs", None) is None)
+    return not refused
+
+
+@probe
 def probe_sequential_hands_keywords_to_all():
     if not hasattr(nnx, "Sequential"):
         return False

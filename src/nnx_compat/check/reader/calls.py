@@ -113,16 +113,22 @@ def _target(reading: Reading, node: ast.Call, called: Value, owner: Value) -> _T
         return _Target()
     if isinstance(node.func, ast.Attribute) and isinstance(owner, Instance):
         name = node.func.attr
-        if owner.compat and not kinds.is_variable(owner) and name != "update":
+        if owner.compat and not kinds.is_variable(owner) and name not in _LIMITED:
             return _Target()
         if isinstance(owner.kind, ClassInfo):
             clear = owner.kind.complete() or name == "__init__"
             if owner.kind.attribute(name)[0] or not clear:
                 return _Target()
-        if name not in ("update", "__init__") and reading.program.is_own(name):
+        plain = isinstance(owner.kind, str)
+        named = name in ("update", "__init__")
+        if not plain and not named and reading.program.is_own(name):
             return _Target()
         return _Target(kinds.method(owner, name), named_here(reading, node.func, owner))
     return _Target()
+
+
+#: Methods of our own objects that are refused on some releases, too.
+_LIMITED = ("update", "initialize_carry")
 
 
 def named_here(reading: Reading, node: ast.Attribute, owner: Instance) -> Instance:

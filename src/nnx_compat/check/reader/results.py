@@ -269,8 +269,10 @@ def _is_of_namespace(reading: Reading, node: ast.expr) -> bool:
     return isinstance(owner, Dotted) and owner.path == "nnx"
 
 
-def _written(node: ast.expr, new: Instance, given: Given) -> Instance:
+def _written(node: ast.expr, new: Instance, given: Given) -> Instance | None:
     """A new object, and what the call that made it says of it."""
+    if "keep_rngs" in given.keywords:
+        return None  # whether it keeps them is said there
     arrays = arrays_made(new, node, given.arguments, given.keywords.get("rngs"))
     if arrays:
         return replace(new, arrays=arrays)

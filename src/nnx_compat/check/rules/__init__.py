@@ -55,6 +55,7 @@ def _listed() -> tuple[Rule[Any], ...]:
         array_attributes,
         base_orders,
         captured,
+        carries,
         deprecated,
         emptied,
         flat_states,
@@ -104,7 +105,7 @@ def _listed() -> tuple[Rule[Any], ...]:
         pytrees.TREE, stale_states.RULE, states_with_rngs.RULE, merged_copies.RULE,
         swallowed.RULE, lora.RULE, lora.ASKED, stream_paths.RULE, refusals.RULE,
         deprecated.RULE, deprecated.METHODS, plain_states.RULE, flat_states.RULE,
-        captured.RULE, emptied.RULE,
+        captured.RULE, emptied.RULE, carries.RULE,
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda rule: rule.code))
 

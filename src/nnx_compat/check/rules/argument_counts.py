@@ -31,6 +31,8 @@ def find(event: events.Call) -> Problem | None:
             too_few |= lacks
             missing = name
     excluded = (too_many | too_few) & there
+    if event.compat:  # what our namespace hands on as it is takes what it takes
+        excluded &= masks.native(event.path) if event.owner is None else 0
     if not excluded:
         return None
     what = f"without `{missing}`" if too_few else (
@@ -110,4 +112,5 @@ assert scaled(2.0, n=2) == 4.0
     remedy="Take the namespace from nnx_compat: `from nnx_compat import nnx`.",
     event=events.Call,
     find=find,
+    compat=True,
 )

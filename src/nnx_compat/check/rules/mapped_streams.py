@@ -27,17 +27,22 @@ def find(event: events.Mapped) -> Problem | None:
 
 
 def _of_rngs(event: events.Mapped) -> Problem | None:
-    if event.compat or event.split or event.path not in ("nnx.vmap", "nnx.pmap"):
+    if event.split or event.path not in ("nnx.vmap", "nnx.pmap"):
         return None
     splits = masks.behaviour("vmap-splits-the-rngs")
     if isinstance(event.value, Instance) and event.value.mapped:
+        refused = masks.on(event.path) & splits
+        if event.compat:  # where streams are no state, there is nothing to map over
+            refused = masks.behaviour("split-is-a-method")
         return Problem(
-            f"`{event.path}` takes no Rngs of many keys, which it would split, on flax "
-            f"{releases.spelled(masks.on(event.path) & splits)}",
-            masks.on(event.path) & splits,
-            error="ValueError",
+            f"`{event.path}` takes no Rngs of many keys on flax "
+            f"{releases.spelled(refused)}",
+            refused,
+            error="TypeError" if event.compat else "ValueError",
             instead="a function of the keys, which makes a Rngs of each",
         )
+    if event.compat:
+        return None
     return Problem(
         f"`{event.path}` splits the keys of a Rngs on flax {releases.spelled(splits)}",
         masks.on(event.path) & ~splits & ~masks.behaviour("split-is-a-method"),
