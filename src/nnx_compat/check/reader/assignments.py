@@ -216,7 +216,7 @@ def _store(
         return
     in_method = scope.owner is info and dotted(target.value) == scope.self_name
     told = any(target.attr in one.told for one in info.families())
-    told = told or _is_said(reading, node)
+    told |= _is_said(reading, node)
     holds = not told and holds_data(value) and not is_empty(node)
     plain = (isinstance(value, Keys) and value.plain) or (
         isinstance(value, Several) and value.container == "list"

@@ -327,8 +327,8 @@ def _transform(reading: Reading, node: ast.expr, called: Dotted, given: Given) -
         and not ({"f", "fun"} & given.keywords.keys())
     ):
         return Partial(called, (), tuple(given.keywords.items()), node)
-    if called.path == "nnx.split_rngs" and known(function) is not None:
-        reading.scope.splits_keys = reading.scope.splits_keys or _has_keys(function)
+    if called.path == "nnx.split_rngs":
+        reading.scope.splits_keys |= _has_keys(known(function))
     trace(reading, called.path, function)
     made = transformed(called, known(function), node)
     if called.path.endswith(".cached_partial"):

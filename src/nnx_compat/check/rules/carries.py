@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-
 from .. import events, masks, releases
 from ..findings import Problem
 from ..syntax import dotted
@@ -17,9 +15,12 @@ _PATHS = frozenset(
 
 def find(event: events.Call) -> Problem | None:
     """A carry that is to be drawn from streams which the cell does not keep."""
-    if event.path not in _PATHS or event.open:
+    if event.path not in _PATHS or event.open or "carry_init" in event.keywords:
         return None
-    if event.given("rngs", "carry_init") > 1 and not _is_of_the_cell(event.node):
+    call = event.node
+    streams = [*call.args[1:], *(k.value for k in call.keywords if k.arg == "rngs")]
+    cell = dotted(call.func).rpartition(".")[0]
+    if streams and dotted(streams[0]) != f"{cell}.rngs":
         return None
     keeps = masks.behaviour("cell-keeps-its-rngs")
     return Problem(
@@ -29,18 +30,6 @@ def find(event: events.Call) -> Problem | None:
         error="ValueError",
         instead="cell.initialize_carry(shape, rngs), with streams of your own",
     )
-
-
-def _is_of_the_cell(call: ast.Call) -> bool:
-    """Whether the streams that are given are ``cell.rngs`` of the same cell."""
-    named = (k.value for k in call.keywords if k.arg == "rngs")
-    streams = call.args[1] if len(call.args) > 1 else next(named, None)
-    if not isinstance(streams, ast.Attribute) or not isinstance(
-        call.func, ast.Attribute
-    ):
-        return False
-    cell = dotted(call.func.value)
-    return streams.attr == "rngs" and bool(cell) and dotted(streams.value) == cell
 
 
 RULE = Rule(
